@@ -1,0 +1,266 @@
+package election
+
+import (
+	"time"
+)
+
+// Place is where a candidate stands in its election.
+type Place uint8
+
+// The places of a candidate.
+const (
+	Nowhere  Place = iota // it has no key, as far as it knows
+	Queued                // it has a queue key
+	Elected               // it has the term key, whether or not it still believes to lead
+	Stranded              // PATH is its own, but its term key was deleted by hand
+)
+
+// Candidate is the state of one node's candidacy in one election.
+type Candidate struct {
+	path    string
+	seed    string        // begins every nonce of this candidate
+	serial  int           // counts its nonces
+	grace   time.Duration // how long before a lease's deadline belief ends
+	guarded bool          // work must end before a term is given up
+
+	// What is wanted.
+	want  bool
+	cause Cause // why not
+	data  string
+
+	// What is known, at revision at.
+	at      int64
+	place   Place
+	nonce   string // of this candidacy; empty while it has none
+	next    string // of the key that a new term, a repair or a transfer puts: kept until that is known to be done
+	key     Key    // queue or term key
+	pathMod int64  // at which the candidate last put PATH; 0 once PATH is known not to be its own
+
+	// What is believed.
+	believing bool
+	token     int64 // of the term that is believed in
+	spent     int64 // no term with this token or a smaller one is believed in again
+	working   bool  // guarded work goes on
+
+	// What is under way.
+	asked      Kind
+	askedData  string
+	askedLease int64
+	seq        uint64
+	doubt      bool // the outcome of the last transaction is unknown
+	pause      bool // wait before the next transaction
+	waiting    bool
+	fails      int   // transactions in a row that did not commit
+	gap        bool  // the successor's lease must not be used
+	foreign    int64 // ModRevision of the stranger's PATH that the user was told of
+	out        bool  // the user was told that nothing is left
+}
+
+// NewCandidate gives a candidate that does not compete yet. The seed begins its nonces, so it must be unique. Belief in a
+// term ends grace before the deadline of its lease.
+func NewCandidate(path, seed string, grace time.Duration) *Candidate {
+	return &Candidate{path: path, seed: seed, grace: grace, out: true}
+}
+
+// Guard says whether a Deselect will be answered by a Rested, and nothing given up before. It holds from the next term on.
+func (c *Candidate) Guard(guarded bool) { c.guarded = guarded }
+
+// Place is where the candidate stands, as far as it knows.
+func (c *Candidate) Place() Place { return c.place }
+
+// Key is the candidate's queue or term key as last known.
+func (c *Candidate) Key() Key { return c.key }
+
+// Leading gives the term that the candidate believes to hold.
+func (c *Candidate) Leading() (term Key, ok bool) { return c.key, c.believing }
+
+// Gone reports whether nothing of the candidate is left in etcd, as far as can be known, and nothing wanted there.
+func (c *Candidate) Gone() bool { return c.out }
+
+// Settled reports whether the candidate's data is in etcd.
+func (c *Candidate) Settled() bool { return c.place != Nowhere && c.key.Data == c.data }
+
+// Owns reports whether the candidate has a use for a key with that nonce, or may have one.
+func (c *Candidate) Owns(nonce string) bool {
+	return nonce != "" && (nonce == c.nonce || nonce == c.next)
+}
+
+// Names reports whether a key of the candidate, or a transaction under way, names the lease.
+func (c *Candidate) Names(lease int64) bool {
+	return c.place != Nowhere && c.key.Lease == lease || c.asked != Idle && c.askedLease == lease
+}
+
+// NeedsPath reports whether the candidate must be told of changes of PATH.
+func (c *Candidate) NeedsPath(v *View) bool {
+	return c.place == Elected || c.place == Queued && v.Barred() && v.Head().Nonce == c.nonce
+}
+
+// Step takes one input and returns what is to be done about it, in order.
+func (c *Candidate) Step(in Input) []Action {
+	var out []Action
+	c.take(in)
+	if in.View.Revision >= c.at {
+		c.locate(in.View)
+	}
+	out = c.believe(in, out)
+	return c.decide(in, out)
+}
+
+// take notes the input.
+func (c *Candidate) take(in Input) {
+	switch in.What {
+	case Enter:
+		c.want, c.data, c.out = true, in.Data, false
+		c.pause, c.waiting, c.fails = false, false, 0
+	case Leave:
+		c.want, c.cause = false, in.Cause
+		c.pause, c.waiting = false, false
+	case Set:
+		c.data = in.Data
+	case Answer:
+		c.answered(in.Reply)
+	case Rested:
+		c.working = false
+	case Woke:
+		c.waiting = false
+	}
+}
+
+// answered notes the reply to the transaction under way. A reply to any other is not heard.
+func (c *Candidate) answered(r Reply) {
+	if c.asked == Idle || r.Seq != c.seq {
+		return
+	}
+	kind := c.asked
+	c.asked = Idle
+	if r.Result == Committed {
+		c.fails, c.doubt = 0, false
+		if kind != Read && r.Revision > c.at {
+			c.committed(kind, r.Revision)
+		}
+		return
+	}
+	c.fails++
+	switch {
+	case r.Result == Refused:
+		c.doubt = false
+		c.pause = c.fails > patience
+	case r.Result == Denied && kind == HandOver:
+		c.gap = true
+	case r.Result == Denied:
+		c.pause = true
+	default:
+		c.doubt, c.pause = true, true
+	}
+}
+
+// patience is how many refusals in a row a candidate answers at once, with what it has just read.
+const patience = 3
+
+// committed brings what is known up to the revision at which the candidate's own transaction committed.
+func (c *Candidate) committed(kind Kind, revision int64) {
+	c.at = revision
+	switch kind {
+	case Entry, Claim:
+		c.hold(Elected, c.nonce, revision)
+	case NewTerm, Repair:
+		c.hold(Elected, c.next, revision)
+	case HandOver:
+		next := c.next
+		c.forget()
+		if c.askedLease != 0 {
+			c.hold(Queued, next, revision)
+		}
+	case Rewrite:
+		c.key.Data, c.key.Lease, c.key.Mod = c.askedData, c.askedLease, revision
+		if c.place == Elected {
+			c.pathMod = revision
+		}
+	case Exit, Resign, Drop, Clear:
+		c.forget()
+	}
+}
+
+// hold notes that the candidate's own transaction put a key of it.
+func (c *Candidate) hold(place Place, nonce string, revision int64) {
+	c.place, c.nonce, c.next, c.pathMod = place, nonce, "", 0
+	c.key = Key{Nonce: nonce, Data: c.askedData, Create: revision, Mod: revision, Lease: c.askedLease}
+	if place == Elected {
+		c.pathMod = revision
+	}
+}
+
+// forget gives up a candidacy that has ended. Its nonces are never used again.
+func (c *Candidate) forget() {
+	c.place, c.nonce, c.next, c.key, c.pathMod, c.gap = Nowhere, "", "", Key{}, 0, false
+}
+
+// locate looks for the candidate in a view that is not older than what it knows.
+func (c *Candidate) locate(v *View) {
+	c.at = v.Revision
+	key, place := c.find(v)
+	switch {
+	case place != Nowhere:
+		if key.Nonce != c.nonce {
+			c.nonce, c.next = key.Nonce, ""
+		}
+		c.place, c.key, c.pathMod = place, key, 0
+		if place == Elected {
+			c.pathMod = key.Mod
+		}
+	case c.place == Queued:
+		c.forget()
+	case c.place == Elected:
+		c.place, c.nonce, c.key = Nowhere, "", Key{} // PATH may be left: see reconcile
+	}
+	c.reconcile(v)
+}
+
+func (c *Candidate) find(v *View) (Key, Place) {
+	for _, nonce := range [...]string{c.nonce, c.next} {
+		if nonce == "" {
+			continue
+		}
+		if v.Term.Nonce == nonce {
+			return v.Term, Elected
+		}
+		create := int64(0)
+		if c.place == Queued && nonce == c.nonce {
+			create = c.key.Create
+		}
+		if k := v.Waiting(nonce, create); k.Exists() {
+			return k, Queued
+		}
+	}
+	return Key{}, Nowhere
+}
+
+// reconcile tells, once PATH is known at the same revision, whether a candidate without a term key has left PATH behind.
+func (c *Candidate) reconcile(v *View) {
+	if c.pathMod == 0 || c.place == Elected || !v.Exact() {
+		return
+	}
+	if v.Path.Mod == c.pathMod && !v.Term.Exists() {
+		c.place = Stranded
+		return
+	}
+	c.forget()
+}
+
+// overwritten reports whether PATH is known not to be as the elected candidate left it. It can only be known of an exact
+// view, since the watches on PATH and on the other keys have no order.
+func (c *Candidate) overwritten(v *View) bool {
+	return c.place == Elected && c.at == v.Revision && v.Exact() && v.Path.Mod != c.key.Mod
+}
+
+// suspicious reports whether PATH must be read to know where the candidate stands.
+func (c *Candidate) suspicious(v *View) bool {
+	switch c.place {
+	case Nowhere:
+		return c.pathMod != 0
+	case Elected:
+		return v.PathRevision > c.key.Mod && v.Path.Mod != c.key.Mod && !c.overwritten(v)
+	default:
+		return false
+	}
+}

@@ -1,0 +1,173 @@
+package election
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Key is one etcd key of an election as it was read. The zero Key stands for a key that does not exist.
+type Key struct {
+	Nonce  string // of a term or queue key
+	Data   string // the key's value
+	Create int64  // CreateRevision
+	Mod    int64  // ModRevision
+	Lease  int64
+}
+
+// Exists tells a key from the absence of one.
+func (k Key) Exists() bool { return k.Mod != 0 }
+
+// Change is one put or deletion, as a watch tells it.
+type Change struct {
+	Name     string // the whole etcd key
+	Key      Key    // as put; of a deletion only Mod counts, the revision of the deletion
+	Deletion bool
+}
+
+// View is an election as it was at one revision. PATH is not covered by the watch on the other keys, so it has a revision
+// of its own: the view of both is exact where the two are equal.
+type View struct {
+	Revision int64 // at which Term, Queue and Transfer were so
+	Term     Key
+	Queue    []Key // in order of CreateRevision: the first one is next
+	Transfer Key
+
+	PathRevision int64 // at which Path was so
+	Path         Key
+	TermRevision int64 // of the last change of Term that the view was told of
+}
+
+// Exact reports whether everything in the view was true at one revision.
+func (v *View) Exact() bool { return v.Revision == v.PathRevision }
+
+// Barred reports whether PATH is known to be held although nobody leads: by a stranger, or by keys mended by hand.
+func (v *View) Barred() bool {
+	return !v.Term.Exists() && v.Path.Exists() && v.PathRevision >= v.TermRevision
+}
+
+// Head is the first candidate in the queue, if any.
+func (v *View) Head() Key {
+	if len(v.Queue) == 0 {
+		return Key{}
+	}
+	return v.Queue[0]
+}
+
+// Waiting finds the queue key with that nonce. The revision at which it was created, where known, makes that quick.
+func (v *View) Waiting(nonce string, create int64) Key {
+	for i := v.search(create); i < len(v.Queue); i++ {
+		if v.Queue[i].Nonce == nonce {
+			return v.Queue[i]
+		}
+		if create != 0 && v.Queue[i].Create > create {
+			break
+		}
+	}
+	return Key{}
+}
+
+// WaitingID finds the first queue key of a candidate with that id.
+func (v *View) WaitingID(id string) Key {
+	for _, k := range v.Queue {
+		if got, _, ok := Split(k.Data); ok && got == id {
+			return k
+		}
+	}
+	return Key{}
+}
+
+// search is the index of the first queue key that was not created before the revision.
+func (v *View) search(create int64) int {
+	i, _ := slices.BinarySearchFunc(v.Queue, create, func(k Key, c int64) int { return cmp.Compare(k.Create, c) })
+	return i
+}
+
+// Reset replaces the view by what a read saw at one revision, unless the view is newer in all its parts. What names the
+// whole election, PATH included; keys of other elections are passed over.
+func (v *View) Reset(path string, revision int64, changes []Change) {
+	fresh := View{Revision: revision, PathRevision: revision, TermRevision: revision}
+	for _, c := range changes {
+		fresh.put(path, c)
+	}
+	if revision > v.PathRevision {
+		v.Path, v.PathRevision = fresh.Path, revision
+	}
+	if revision >= v.Revision {
+		v.Revision, v.TermRevision = revision, revision
+		v.Term, v.Queue, v.Transfer = fresh.Term, fresh.Queue, fresh.Transfer
+	}
+}
+
+// Apply brings the view forward by the changes of one revision, as the watch on the election's prefix tells them. Changes
+// that the view already knows of are passed over; it reports whether there was anything new.
+func (v *View) Apply(path string, revision int64, changes []Change) bool {
+	if revision <= v.Revision {
+		return false
+	}
+	v.Revision = revision
+	for _, c := range changes {
+		v.put(path, c)
+	}
+	return true
+}
+
+// ApplyPath is Apply for the watch on PATH.
+func (v *View) ApplyPath(revision int64, c Change) bool {
+	if revision <= v.PathRevision {
+		return false
+	}
+	v.PathRevision = revision
+	v.Path = c.Key
+	if c.Deletion {
+		v.Path = Key{}
+	}
+	return true
+}
+
+func (v *View) put(path string, c Change) {
+	of, part, nonce := ParseKey(c.Name)
+	if of != path {
+		return
+	}
+	key := c.Key
+	key.Nonce = nonce
+	switch part {
+	case PartPath:
+		v.Path = key
+	case PartTerm:
+		v.putTerm(key, c.Deletion)
+	case PartQueue:
+		v.putQueue(key, c.Deletion)
+	case PartTransfer:
+		v.Transfer = key
+		if c.Deletion {
+			v.Transfer = Key{}
+		}
+	}
+}
+
+func (v *View) putTerm(key Key, deletion bool) {
+	switch {
+	case !deletion:
+		v.Term = key
+	case v.Term.Nonce == key.Nonce: // a handover deletes the old term in the revision that puts the new one
+		v.Term = Key{}
+	}
+	v.TermRevision = v.Revision
+}
+
+func (v *View) putQueue(key Key, deletion bool) {
+	if deletion {
+		v.Queue = slices.DeleteFunc(v.Queue, func(k Key) bool { return k.Nonce == key.Nonce })
+		return
+	}
+	i := v.search(key.Create)
+	for i < len(v.Queue) && v.Queue[i].Create == key.Create {
+		if v.Queue[i].Nonce == key.Nonce {
+			v.Queue[i] = key
+			return
+		}
+		i++
+	}
+	v.Queue = slices.Insert(v.Queue, i, key)
+}
