@@ -1,0 +1,84 @@
+package locked
+
+import (
+	"context"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+// The audit removes what requests have left behind that were given up and committed after all, on a lease that other
+// nodes keep alive. It looks at the keys on each lease once a TTL.
+
+// audit takes the names of the keys on a lease. Nonces are looked up now, after the listing was answered: one that nobody
+// owns by now never will be owned.
+func (k *keeper) audit(lease int64, keys []string) {
+	suspects := map[string]bool{}
+	for _, key := range keys {
+		path, part, nonce := election.ParseKey(key)
+		if part == election.PartPath && !k.l.accounts(path) || nonce != "" && !k.l.owns(path, nonce) {
+			suspects[path] = true
+		}
+	}
+	for path := range suspects {
+		k.l.log.Info("keys that nobody owns", "path", path, "lease", lease)
+		k.l.spawn(func() { k.l.sweep(k.l.ctx, path, lease) })
+	}
+}
+
+// accounts reports whether a node here may have put PATH.
+func (l *Locker) accounts(path string) bool {
+	c := l.contests[path]
+	if c == nil {
+		return false
+	}
+	for _, n := range c.nodes {
+		if n.candidate.Place() == election.Elected || n.candidate.Busy() {
+			return true
+		}
+	}
+	return false
+}
+
+// owns reports whether a node here has a use for the nonce.
+func (l *Locker) owns(path, nonce string) bool {
+	if c := l.contests[path]; c != nil {
+		for _, n := range c.nodes {
+			if n.candidate.Owns(nonce) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sweep reads an election and removes what nobody owns on the lease. What cannot be removed now is found again by the
+// next audit.
+func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
+	_, _, seen, err := l.commit(ctx, election.Txn{Then: election.ReadAll(path)})
+	if err != nil {
+		l.log.Warn("election not read", "path", path, "error", err)
+		return
+	}
+	txns := make(chan []election.Txn, 1)
+	l.post(func() { txns <- l.orphans(path, lease, seen) })
+	select {
+	case list := <-txns:
+		for _, txn := range list {
+			ok, _, _, err := l.commit(ctx, txn)
+			l.log.Info("swept", "path", path, "lease", lease, "done", ok, "error", err)
+		}
+	case <-ctx.Done():
+	}
+}
+
+func (l *Locker) orphans(path string, lease int64, seen *snapshot) []election.Txn {
+	var view election.View
+	view.Reset(path, seen.revision, seen.changes)
+	busy := false
+	if c := l.contests[path]; c != nil {
+		for _, n := range c.nodes {
+			busy = busy || n.candidate.Busy()
+		}
+	}
+	return election.Sweep(path, &view, lease, func(nonce string) bool { return l.owns(path, nonce) }, busy)
+}

@@ -1,0 +1,51 @@
+package locked
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+// Errors that calls return, to be told apart with [errors.Is]. Errors of etcd and of contexts are wrapped and pass through.
+var (
+	// ErrNoLeader says that nobody is elected.
+	ErrNoLeader = errors.New("locked: nobody is elected")
+	// ErrStarted says that the node, or another one of the same path and id in this Locker, is running.
+	ErrStarted = errors.New("locked: the node is running already")
+	// ErrClosed says that the Locker was closed.
+	ErrClosed = errors.New("locked: the locker is closed")
+)
+
+// Causes of the end of a term: [Event].Cause of a deselect.
+var (
+	// ErrExpired says that the lease could not be proven to be alive in time, as when etcd cannot be reached.
+	ErrExpired = errors.New("locked: not renewed in time")
+	// ErrTransferred says that leadership was handed over because somebody asked for it.
+	ErrTransferred = errors.New("locked: leadership was transferred")
+	// ErrStopped says that the node was stopped.
+	ErrStopped = errors.New("locked: the node was stopped")
+	// ErrRemoved says that the node's keys were deleted or overwritten, or its lease revoked, by somebody else.
+	ErrRemoved = errors.New("locked: the node's keys were removed or overwritten")
+	// ErrUnhealthy says that the node's check failed.
+	ErrUnhealthy = errors.New("locked: the node's check failed")
+)
+
+var causes = map[election.Cause]error{
+	election.Lapsed:      ErrExpired,
+	election.Transferred: ErrTransferred,
+	election.Stopped:     ErrStopped,
+	election.Removed:     ErrRemoved,
+	election.Unhealthy:   ErrUnhealthy,
+}
+
+// A ConfigError refuses a setting: it names the field, the value and what is allowed.
+type ConfigError struct {
+	Field string // as in the Go API, such as "TTL"
+	Value string
+	Want  string
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("locked: %s %s: %s", e.Field, e.Value, e.Want)
+}

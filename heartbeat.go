@@ -1,0 +1,101 @@
+package locked
+
+import (
+	"context"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// heartbeat asks etcd, a little more often than every half TTL, for its revision and then for the progress of the watch
+// stream. A watch that has not come as far as that revision by the next beat is stalled: a member that is cut off from
+// the others answers, but at an old revision. It costs two requests, however many elections there are.
+type heartbeat struct {
+	started  bool
+	revision int64 // of the last beat; 0 if it failed
+}
+
+func (h *heartbeat) start(l *Locker) {
+	if !h.started {
+		h.started = true
+		h.schedule(l)
+	}
+}
+
+func (h *heartbeat) schedule(l *Locker) {
+	ttl := l.shortest()
+	l.spawn(func() {
+		pause(l.ctx, period(ttl))
+		l.post(func() {
+			if l.ctx.Err() == nil {
+				h.beat(l)
+			}
+		})
+	})
+}
+
+// shortest is the shortest TTL of the nodes that run, or else the locker's own.
+func (l *Locker) shortest() time.Duration {
+	ttl := time.Duration(0)
+	for t, keepers := range l.keepers {
+		for _, k := range keepers {
+			if len(k.nodes) > 0 && (ttl == 0 || t < ttl) {
+				ttl = t
+			}
+		}
+	}
+	if ttl == 0 {
+		return l.ttl
+	}
+	return ttl
+}
+
+// beat looks for stalled watches, and asks for progress again.
+func (h *heartbeat) beat(l *Locker) {
+	var sample *feed
+	for _, c := range l.contests {
+		for _, f := range []*feed{c.feed, c.pathFeed} {
+			if f == nil || !f.opened {
+				continue
+			}
+			sample = f
+			if f.progress < h.revision {
+				l.log.Info("watch stalled", "key", f.key, "progress", f.progress, "revision", h.revision)
+				l.streams.abandon(f.stream)
+				f.opened = false
+				f.reopen()
+			}
+		}
+	}
+	h.revision = 0
+	h.schedule(l)
+	if sample != nil {
+		l.spawn(func() { l.askProgress(sample) })
+	}
+}
+
+func (l *Locker) askProgress(f *feed) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
+	defer cancel()
+	options := []clientv3.OpOption{clientv3.WithCountOnly()}
+	if f.prefix {
+		options = append(options, clientv3.WithPrefix())
+	}
+	resp, err := l.client.Get(ctx, f.key, options...)
+	if err != nil {
+		l.log.Warn("revision not read", "key", f.key, "error", err)
+		return
+	}
+	l.post(func() { l.streams.beat.revision = resp.Header.Revision })
+	number := l.streams.number.Load()
+	if err := l.client.RequestProgress(l.streamContext(ctx, number)); err != nil {
+		l.log.Warn("progress not asked for", "error", err)
+	}
+}
+
+// alive tells everybody that the elected node is, if the watch is proven to be up to date.
+func (f *feed) alive() {
+	if beat := f.l.streams.beat.revision; beat != 0 && f.progress >= beat && f.c.view.Term.Exists() {
+		f.c.tell(f.c.about(Ping), everybody)
+	}
+}

@@ -1,0 +1,232 @@
+package locked
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+// Locker is a connection to etcd that nodes compete through. All its nodes share a few leases and one watch stream. Its
+// methods may be called from any goroutine.
+type Locker struct {
+	client  *clientv3.Client
+	owned   bool // the client is closed with the locker
+	leases  etcdserverpb.LeaseClient
+	log     *slog.Logger
+	clock   clock
+	ttl     time.Duration
+	timeout time.Duration
+	seed    string
+
+	ctx    context.Context // ends with the locker
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup // all goroutines
+	slots  chan struct{}  // bounds the transactions under way
+	box    *mailbox
+	closed chan struct{} // closed when the loop takes nothing more
+
+	// Owned by the loop.
+	closing  bool
+	contests map[string]*contest
+	keepers  map[time.Duration][]*keeper
+	believers
+	streams
+}
+
+// New gives a Locker with an etcd client of its own for the endpoints, a comma-separated list of HOST:PORT. It does not
+// wait for etcd, except that [WithAuth] makes it ask for a token, and refuses a wrong password: that takes the request
+// timeout at most. An endpoint where nobody answers is told of by [Node.Start] and the other calls.
+func New(endpoints string, opts ...Option) (*Locker, error) {
+	o, err := newOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	list, err := splitEndpoints(endpoints)
+	if err != nil {
+		return nil, err
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: list, TLS: o.tls, Username: o.user, Password: o.password, Logger: zap.NewNop(),
+		DialTimeout: o.timeout, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: o.timeout,
+		})},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("locked: connecting to %s: %w", endpoints, err)
+	}
+	l := newLocker(client, o)
+	l.owned = true
+	return l, nil
+}
+
+// NewFromClient gives a Locker on a client that the caller goes on owning, and must not close before the Locker. A client
+// of [go.etcd.io/etcd/client/v3/namespace] will do; etcd's gRPC proxy will not, since it answers renewals from memory.
+func NewFromClient(client *clientv3.Client, opts ...Option) (*Locker, error) {
+	o, err := newOptions(opts)
+	switch {
+	case err != nil:
+		return nil, err
+	case client == nil || client.ActiveConnection() == nil:
+		return nil, &ConfigError{"client", "nil", "a connected etcd client is required"}
+	case o.tls != nil:
+		return nil, &ConfigError{"WithTLS", "given", "the client that NewFromClient is given has its own TLS settings"}
+	case o.user != "":
+		return nil, &ConfigError{"WithAuth", "given", "the client that NewFromClient is given has its own user"}
+	}
+	return newLocker(client, o), nil
+}
+
+func splitEndpoints(s string) ([]string, error) {
+	var list []string
+	for e := range strings.SplitSeq(s, ",") {
+		if e = strings.TrimSpace(e); e != "" {
+			list = append(list, e)
+		}
+	}
+	if len(list) == 0 {
+		return nil, &ConfigError{"endpoints", abbreviate(s), "must name at least one HOST:PORT"}
+	}
+	return list, nil
+}
+
+func newLocker(client *clientv3.Client, o options) *Locker {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &Locker{
+		client: client, leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()),
+		log: o.log, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
+		ctx: ctx, cancel: cancel, slots: make(chan struct{}, 128), box: newMailbox(), closed: make(chan struct{}),
+		contests: map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
+	}
+	l.tasks.Add(1)
+	go l.run()
+	return l
+}
+
+// run is the loop: everything that the nodes, their leases and their watches know is touched by it alone.
+func (l *Locker) run() {
+	defer l.tasks.Done()
+	defer close(l.closed)
+	l.believers.timer = time.NewTimer(time.Hour)
+	defer l.believers.timer.Stop()
+	for {
+		select {
+		case <-l.box.wake:
+			for _, f := range l.box.take() {
+				f()
+			}
+		case <-l.believers.timer.C:
+			l.expire()
+		case <-l.ctx.Done():
+			for _, f := range l.box.take() {
+				f() // they see a locker that is closing, and answer whoever waits
+			}
+			return
+		}
+	}
+}
+
+// post makes the loop do something. After Close it is never done.
+func (l *Locker) post(f func()) { l.box.post(f) }
+
+// ask makes the loop do something that ends in an answer, and waits for it. When ctx ends first, abandon is done, which
+// must answer too.
+func (l *Locker) ask(ctx context.Context, f func(answer func(error)), abandon func(err error, answer func(error))) error {
+	c := make(chan error, 1)
+	answer := func(err error) {
+		select {
+		case c <- err:
+		default: // it was answered before
+		}
+	}
+	l.post(func() { f(answer) })
+	select {
+	case err := <-c:
+		return err
+	case <-ctx.Done():
+		l.post(func() { abandon(ctx.Err(), answer) })
+	case <-l.closed:
+	}
+	select {
+	case err := <-c:
+		return err
+	case <-l.closed:
+	}
+	select {
+	case err := <-c:
+		return err
+	default:
+		return ErrClosed
+	}
+}
+
+// spawn starts a goroutine that Close waits for.
+func (l *Locker) spawn(f func()) {
+	l.tasks.Add(1)
+	go func() {
+		defer l.tasks.Done()
+		f()
+	}()
+}
+
+// Close stops all nodes and hands over what they lead, as [Node.Stop] does, until ctx ends; then it ends everything that
+// the locker has running, and the channels of its subscribers. Its leases are revoked once nothing is left on them, so
+// that nothing of ours is left in etcd; if that cannot be known in time they end by themselves within a TTL. The error is
+// that of the context if not everything could be handed over.
+func (l *Locker) Close(ctx context.Context) error {
+	err := l.ask(ctx, l.close, func(err error, answer func(error)) { answer(err) })
+	if errors.Is(err, ErrClosed) {
+		err = nil // by an earlier call
+	}
+	l.cancel()
+	l.tasks.Wait()
+	if l.owned {
+		if cerr := l.client.Close(); err == nil && !errors.Is(cerr, context.Canceled) {
+			err = cerr
+		}
+	}
+	return err
+}
+
+// close stops the nodes, and answers when they are all gone and the leases revoked.
+func (l *Locker) close(answer func(error)) {
+	l.closing = true
+	left := 1
+	done := func(error) {
+		if left--; left == 0 {
+			ids := l.leaseIDs()
+			l.spawn(func() { answer(l.revoke(ids)) })
+		}
+	}
+	for _, c := range l.contests {
+		for _, n := range c.nodes {
+			left++
+			n.stop(election.Stopped, done)
+		}
+	}
+	done(nil)
+}
+
+// linearizable asks etcd for something that only a leader with a quorum can answer, and that needs no permission: the
+// list of members. It gives the raft term in which it was answered.
+func (l *Locker) linearizable(ctx context.Context) (raftTerm uint64, err error) {
+	resp, err := l.client.MemberList(clientv3.WithRequireLeader(ctx))
+	if err != nil {
+		return 0, err
+	}
+	return resp.Header.RaftTerm, nil
+}

@@ -1,0 +1,94 @@
+package locked
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Defaults of a [Locker].
+const (
+	// DefaultTTL is the TTL of nodes that name none.
+	DefaultTTL = 10 * time.Second
+	// DefaultRequestTimeout bounds one request to etcd.
+	DefaultRequestTimeout = 5 * time.Second
+)
+
+// Option sets something of a [Locker].
+type Option func(*options) error
+
+type options struct {
+	tls            *tls.Config
+	user, password string
+	log            *slog.Logger
+	ttl            time.Duration
+	timeout        time.Duration
+	clock          clock
+}
+
+func newOptions(opts []Option) (options, error) {
+	o := options{log: slog.New(slog.DiscardHandler), ttl: DefaultTTL, timeout: DefaultRequestTimeout, clock: systemClock{}}
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// WithTLS makes [New] connect with TLS. [NewFromClient] refuses it: the client that it is given has its own.
+func WithTLS(config *tls.Config) Option {
+	return func(o *options) error {
+		o.tls = config
+		return nil
+	}
+}
+
+// WithAuth makes [New] connect as an etcd user. [NewFromClient] refuses it: the client that it is given has its own.
+func WithAuth(user, password string) Option {
+	return func(o *options) error {
+		if user == "" {
+			return &ConfigError{"WithAuth user", `""`, "a user name is required"}
+		}
+		o.user, o.password = user, password
+		return nil
+	}
+}
+
+// WithLogger makes the locker tell what it does. By default it is silent.
+func WithLogger(log *slog.Logger) Option {
+	return func(o *options) error {
+		if log == nil {
+			return &ConfigError{"WithLogger", "nil", "a logger is required; leave the option out for silence"}
+		}
+		o.log = log
+		return nil
+	}
+}
+
+// WithTTL sets the TTL of nodes that name none, by default [DefaultTTL].
+func WithTTL(ttl time.Duration) Option {
+	return func(o *options) (err error) {
+		o.ttl, err = checkTTL("WithTTL", ttl)
+		return err
+	}
+}
+
+// WithRequestTimeout bounds each request to etcd, by default [DefaultRequestTimeout]: from 100ms to a minute.
+func WithRequestTimeout(d time.Duration) Option {
+	return func(o *options) error {
+		if d < 100*time.Millisecond || d > time.Minute {
+			return &ConfigError{"WithRequestTimeout", fmt.Sprint(d), "must be from 100ms to 1m"}
+		}
+		o.timeout = d
+		return nil
+	}
+}
+
+func withClock(c clock) Option {
+	return func(o *options) error {
+		o.clock = c
+		return nil
+	}
+}

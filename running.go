@@ -1,0 +1,252 @@
+package locked
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+// What the loop does with a node.
+
+func (n *Node) start(answer func(error)) {
+	switch {
+	case n.l.closing:
+		answer(ErrClosed)
+	case n.stopping: // an earlier Stop is not done yet
+		n.leaving = append(n.leaving, func(error) { n.start(answer) })
+	case n.running || n.l.runs(n.path, n.id):
+		answer(ErrStarted)
+	default:
+		n.running, n.failure = true, nil
+		n.entering = append(n.entering, answer)
+		n.attach(n.l.contest(n.path))
+		n.keeper = n.l.join(n)
+		n.step(election.Input{What: election.Enter, Data: n.LocalData()})
+		if len(n.entering) > 0 {
+			n.bound(answer)
+		}
+	}
+}
+
+// bound makes a start fail if etcd was not reached within the request timeout.
+func (n *Node) bound(answer func(error)) {
+	time.AfterFunc(n.l.timeout, func() {
+		n.l.post(func() { n.abort(errUnreached, answer) })
+	})
+}
+
+var errUnreached = errors.New("no answer from etcd within the request timeout")
+
+// abort gives up a start that has not succeeded, and answers it.
+func (n *Node) abort(err error, answer func(error)) {
+	if n.running && !n.stopping && len(n.entering) > 0 {
+		if n.failure != nil {
+			err = fmt.Errorf("%w: %w", err, n.failure)
+		}
+		n.entered(err)
+		n.stop(election.Stopped, func(error) {})
+	}
+	answer(err)
+}
+
+func (n *Node) stop(cause election.Cause, answer func(error)) {
+	if !n.running {
+		answer(nil)
+		return
+	}
+	n.leaving = append(n.leaving, answer)
+	if n.stopping {
+		return
+	}
+	n.stopping = true
+	n.entered(ErrStopped)
+	n.step(election.Input{What: election.Leave, Cause: cause})
+}
+
+func (n *Node) set(value string, answer func(error)) {
+	if n.l.closing {
+		answer(ErrClosed)
+		return
+	}
+	n.value.Store(&value)
+	if !n.running || n.stopping {
+		answer(nil)
+		return
+	}
+	n.settling = append(n.settling, answer)
+	n.step(election.Input{What: election.Set, Data: n.LocalData()})
+}
+
+// step tells the candidate something, and does what it asks for.
+func (n *Node) step(in election.Input) {
+	if !n.running {
+		return
+	}
+	in.At, in.View, in.Holding = n.l.clock.Now(), &n.contest.Load().view, &n.keeper.holding
+	for _, a := range n.candidate.Step(in) {
+		n.do(a)
+	}
+	if n.running {
+		n.follow()
+	}
+}
+
+func (n *Node) do(a election.Action) {
+	switch a.Do {
+	case election.Ask:
+		n.commit(a)
+	case election.Select:
+		n.selected()
+	case election.Deselect:
+		n.deselected(causes[a.Cause])
+	case election.Wait:
+		time.AfterFunc(delay(a.Attempt, time.Second), func() {
+			n.l.post(func() { n.step(election.Input{What: election.Woke}) })
+		})
+	case election.Foreign:
+		n.foreign()
+	case election.Out:
+		n.gone()
+	}
+}
+
+// commit sends the candidate's transaction, and tells it what came of it.
+func (n *Node) commit(a election.Action) {
+	n.l.spawn(func() {
+		select {
+		case n.l.slots <- struct{}{}:
+		case <-n.l.ctx.Done():
+			return
+		}
+		succeeded, revision, seen, err := n.l.commit(n.l.ctx, a.Txn)
+		<-n.l.slots
+		n.l.post(func() { n.committed(a, succeeded, revision, seen, err) })
+	})
+}
+
+func (n *Node) committed(a election.Action, succeeded bool, revision int64, seen *snapshot, err error) {
+	if !n.running {
+		return
+	}
+	r := election.Reply{Seq: a.Seq, Result: outcome(err), Revision: revision}
+	switch {
+	case err != nil:
+		n.failed(a.Kind.String(), err)
+	case !succeeded:
+		r.Result = election.Refused
+	}
+	if seen != nil {
+		n.contest.Load().saw(seen)
+	}
+	n.step(election.Input{What: election.Answer, Reply: r})
+	n.contest.Load().watchPath()
+}
+
+// failed tells the user of a request that failed. It is repeated, unless it was the first of a start and will not succeed
+// by itself: that fails the start.
+func (n *Node) failed(request string, err error) {
+	n.failure = explain(n.path, request, err)
+	n.l.log.Warn("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
+	n.emit(Event{Kind: Error, Cause: n.failure})
+	if final(err) && len(n.entering) > 0 {
+		n.entered(n.failure)
+		n.stop(election.Stopped, func(error) {})
+	}
+	if gone(err) {
+		n.keeper.lost(n.candidate.AskedLease())
+	}
+	if outcome(err) == election.Denied && request == election.Rewrite.String() {
+		answerAll(&n.settling, n.failure)
+	}
+}
+
+// follow does what depends on where the candidate stands after a step.
+func (n *Node) follow() {
+	key, leads := n.candidate.Leading()
+	if leads {
+		n.belief.Load().extend(n.l.clock.Now(), n.keeper.holding.Deadline(key.Lease)-n.grace)
+	}
+	if n.candidate.Place() == election.Elected {
+		n.contest.Load().announce(n.candidate.Key(), n.candidate.Key().Mod)
+	}
+	if n.candidate.Place() != election.Nowhere {
+		n.entered(nil)
+	}
+	if n.candidate.Settled() {
+		answerAll(&n.settling, nil)
+	}
+	n.keeper.prune()
+}
+
+func (n *Node) selected() {
+	key, _ := n.candidate.Leading()
+	b := &belief{token: key.Create}
+	b.until.Store(int64(n.keeper.holding.Deadline(key.Lease) - n.grace))
+	n.contest.Load().announce(key, key.Mod)
+	n.belief.Store(b)
+	n.l.believers.add(n)
+	n.l.log.Info("selected", "path", n.path, "id", n.id, "token", key.Create)
+	n.emit(Event{Kind: Select, Token: key.Create, Revision: key.Mod})
+}
+
+func (n *Node) deselected(cause error) {
+	b := n.belief.Load()
+	b.end()
+	n.l.believers.remove(n)
+	n.l.log.Info("deselected", "path", n.path, "id", n.id, "token", b.token, "cause", cause)
+	n.emit(Event{Kind: Deselect, Token: b.token, Cause: cause})
+}
+
+// gone ends the run of a node of which nothing is left.
+func (n *Node) gone() {
+	n.running, n.stopping = false, false
+	n.keeper.leave(n)
+	n.keeper = nil
+	n.detach()
+	n.entered(ErrStopped)
+	answerAll(&n.settling, ErrStopped)
+	answerAll(&n.leaving, nil)
+}
+
+func (n *Node) entered(err error) { answerAll(&n.entering, err) }
+
+func answerAll(list *[]func(error), err error) {
+	waiting := *list
+	*list = nil
+	for _, answer := range waiting {
+		answer(err)
+	}
+}
+
+func (n *Node) attach(c *contest) {
+	n.contest.Store(c)
+	c.nodes = append(c.nodes, n)
+	c.follow()
+}
+
+// foreign tells the user of a stranger at the path.
+func (n *Node) foreign() {
+	stranger := n.contest.Load().view.Path
+	n.emit(Event{Kind: Error, Revision: stranger.Mod, Cause: fmt.Errorf(
+		"locked: %s is held by somebody who does not compete for it, with the value %s: waiting until it is deleted",
+		n.path, abbreviate(stranger.Data))})
+}
+
+// emit tells those who listen to this node.
+func (n *Node) emit(e Event) {
+	e.Path = n.path
+	if e.Kind == Select || e.Kind == Deselect || e.Kind == Refresh {
+		e.ID, e.Value = n.id, n.LocalValue()
+	}
+	n.contest.Load().tell(e, func(s *subscription) bool { return s.node == n })
+}
+
+func (n *Node) detach() {
+	c := n.contest.Load()
+	c.nodes = slices.DeleteFunc(c.nodes, func(other *Node) bool { return other == n })
+	c.watchPath()
+	c.release()
+}

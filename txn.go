@@ -1,0 +1,143 @@
+package locked
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+// snapshot is what a transaction of the protocol read of an election, all at one revision.
+type snapshot struct {
+	revision int64
+	changes  []election.Change
+}
+
+// commit sends a transaction of the protocol. The snapshot is that of the branch that was taken; it is nil if nothing was
+// read there.
+func (l *Locker) commit(ctx context.Context, txn election.Txn) (succeeded bool, revision int64, s *snapshot, err error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), l.timeout)
+	defer cancel()
+	resp, err := l.client.Txn(ctx).If(cmps(txn.If)...).Then(ops(txn.Then)...).Else(ops(txn.Else)...).Commit()
+	if err != nil {
+		return false, 0, nil, err
+	}
+	return resp.Succeeded, resp.Header.Revision, read(resp.Header.Revision, resp.Responses), nil
+}
+
+// read collects the keys that the ranges of a transaction gave.
+func read(revision int64, responses []*etcdserverpb.ResponseOp) *snapshot {
+	var s *snapshot
+	for _, r := range responses {
+		kvs := r.GetResponseRange()
+		if kvs == nil {
+			continue
+		}
+		if s == nil {
+			s = &snapshot{revision: revision}
+		}
+		for _, kv := range kvs.Kvs {
+			s.changes = append(s.changes, change(kv, false))
+		}
+	}
+	return s
+}
+
+func change(kv *mvccpb.KeyValue, deletion bool) election.Change {
+	return election.Change{
+		Name: string(kv.Key), Deletion: deletion,
+		Key: election.Key{Data: string(kv.Value), Create: kv.CreateRevision, Mod: kv.ModRevision, Lease: kv.Lease},
+	}
+}
+
+func cmps(in []election.Cmp) []clientv3.Cmp {
+	out := make([]clientv3.Cmp, len(in))
+	for i, c := range in {
+		field := clientv3.CreateRevision(c.Key)
+		if c.Field == election.ModRevision {
+			field = clientv3.ModRevision(c.Key)
+		}
+		out[i] = clientv3.Compare(field, string(c.Op), c.Rev)
+		if c.Prefix {
+			out[i] = out[i].WithPrefix()
+		}
+	}
+	return out
+}
+
+func ops(in []election.Op) []clientv3.Op {
+	out := make([]clientv3.Op, len(in))
+	for i, o := range in {
+		switch o.Kind {
+		case election.Put:
+			out[i] = clientv3.OpPut(o.Key, o.Value, clientv3.WithLease(clientv3.LeaseID(o.Lease)))
+		case election.Delete:
+			out[i] = clientv3.OpDelete(o.Key)
+		case election.Nested:
+			out[i] = clientv3.OpTxn(cmps(o.Txn.If), ops(o.Txn.Then), ops(o.Txn.Else))
+		case election.Get:
+			out[i] = clientv3.OpGet(o.Key)
+			if o.Prefix {
+				out[i] = clientv3.OpGet(o.Key, clientv3.WithPrefix())
+			}
+		}
+	}
+	return out
+}
+
+// outcome tells from an error whether a transaction may have been done. Only what etcd refused before proposing it, or
+// while applying it, was certainly not done; of a time-out or a broken connection nothing is known.
+func outcome(err error) election.Result {
+	switch {
+	case err == nil:
+		return election.Committed
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return election.Unknown // it was not done, but the keys on that lease are gone too: read
+	}
+	switch status.Code(plain(err)) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.ResourceExhausted,
+		codes.FailedPrecondition, codes.NotFound:
+		return election.Denied
+	}
+	return election.Unknown
+}
+
+// gone reports whether an error says that a lease does not exist any more.
+func gone(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) }
+
+// final reports whether an error will not go away by itself soon.
+func final(err error) bool {
+	return outcome(err) == election.Denied && !errors.Is(err, rpctypes.ErrAuthOldRevision) &&
+		!errors.Is(err, rpctypes.ErrTooManyRequests) && !errors.Is(err, rpctypes.ErrInvalidAuthToken)
+}
+
+// explain says what failed, and what to do about it where that is known.
+func explain(path, request string, err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		hint = fmt.Sprintf(": the etcd user needs a role with readwrite permission on the key %q and on the prefix %q", path, election.Prefix(path))
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		hint = ": etcd asks for a user and a password"
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		hint = ": etcd is out of space; compact and defragment it, then disarm the NOSPACE alarm"
+	}
+	return fmt.Errorf("%s %s: %w%s", request, path, err, hint)
+}
+
+// plain turns etcd's own kind of error back into the one that gRPC knows.
+func plain(err error) error {
+	var etcd rpctypes.EtcdError
+	if errors.As(err, &etcd) {
+		return status.Error(etcd.Code(), etcd.Error())
+	}
+	return err
+}
