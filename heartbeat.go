@@ -11,27 +11,17 @@ import (
 // stream. A watch that has not come as far as that revision by the next beat is stalled: a member that is cut off from
 // the others answers, but at an old revision. It costs two requests, however many elections there are.
 type heartbeat struct {
-	started  bool
-	revision int64 // of the last beat; 0 if it failed
+	timer    *time.Timer
+	every    time.Duration // 0 while it stands still
+	revision int64         // of the last beat; 0 if it failed
 }
 
-func (h *heartbeat) start(l *Locker) {
-	if !h.started {
-		h.started = true
-		h.schedule(l)
+// pace makes the heart beat, and faster if a node wants it.
+func (l *Locker) pace() {
+	if every := period(l.shortest()); l.beat.every == 0 || every < l.beat.every {
+		l.beat.every = every
+		l.beat.timer.Reset(every)
 	}
-}
-
-func (h *heartbeat) schedule(l *Locker) {
-	ttl := l.shortest()
-	l.spawn(func() {
-		pause(l.ctx, period(ttl))
-		l.post(func() {
-			if l.ctx.Err() == nil {
-				h.beat(l)
-			}
-		})
-	})
 }
 
 // shortest is the shortest TTL of the nodes that run, or else the locker's own.
@@ -50,28 +40,34 @@ func (l *Locker) shortest() time.Duration {
 	return ttl
 }
 
-// beat looks for stalled watches, and asks for progress again.
-func (h *heartbeat) beat(l *Locker) {
+// beats looks for stalled watches, and asks for progress again.
+func (l *Locker) beats() {
 	var sample *feed
 	for _, c := range l.contests {
 		for _, f := range []*feed{c.feed, c.pathFeed} {
 			if f == nil || !f.opened {
 				continue
 			}
-			sample = f
-			if f.progress < h.revision {
-				l.log.Info("watch stalled", "key", f.key, "progress", f.progress, "revision", h.revision)
-				l.streams.abandon(f.stream)
-				f.opened = false
-				f.reopen()
+			if sample = f; f.progress < l.beat.revision {
+				f.stalled()
 			}
 		}
 	}
-	h.revision = 0
-	h.schedule(l)
+	l.beat.revision, l.beat.every = 0, 0
+	if len(l.contests) > 0 {
+		l.pace()
+	}
 	if sample != nil {
 		l.spawn(func() { l.askProgress(sample) })
 	}
+}
+
+// stalled opens the watch anew, on another stream.
+func (f *feed) stalled() {
+	f.l.log.Info("watch stalled", "key", f.key, "progress", f.progress, "revision", f.l.beat.revision)
+	f.l.streams.abandon(f.stream)
+	f.opened = false
+	f.reopen()
 }
 
 func (l *Locker) askProgress(f *feed) {
@@ -86,7 +82,7 @@ func (l *Locker) askProgress(f *feed) {
 		l.log.Warn("revision not read", "key", f.key, "error", err)
 		return
 	}
-	l.post(func() { l.streams.beat.revision = resp.Header.Revision })
+	l.post(func() { l.beat.revision = resp.Header.Revision })
 	number := l.streams.number.Load()
 	if err := l.client.RequestProgress(l.streamContext(ctx, number)); err != nil {
 		l.log.Warn("progress not asked for", "error", err)
@@ -95,7 +91,7 @@ func (l *Locker) askProgress(f *feed) {
 
 // alive tells everybody that the elected node is, if the watch is proven to be up to date.
 func (f *feed) alive() {
-	if beat := f.l.streams.beat.revision; beat != 0 && f.progress >= beat && f.c.view.Term.Exists() {
+	if beat := f.l.beat.revision; beat != 0 && f.progress >= beat && f.c.view.Term.Exists() {
 		f.c.tell(f.c.about(Ping), everybody)
 	}
 }

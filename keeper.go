@@ -297,7 +297,7 @@ func (g *grant) request(ctx context.Context) (ttl time.Duration, raftTerm uint64
 	if err == nil {
 		return time.Duration(resp.TTL) * time.Second, resp.Header.RaftTerm, nil
 	}
-	if !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseExist) {
+	if err = rpctypes.Error(err); !errors.Is(err, rpctypes.ErrLeaseExist) {
 		return 0, 0, err
 	}
 	left, err := g.l.leases.LeaseTimeToLive(ctx, &etcdserverpb.LeaseTimeToLiveRequest{ID: g.id})

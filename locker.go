@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -112,6 +113,7 @@ func newLocker(client *clientv3.Client, o options) *Locker {
 		ctx: ctx, cancel: cancel, slots: make(chan struct{}, 128), box: newMailbox(), closed: make(chan struct{}),
 		contests: map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}
+	l.believers.timer, l.beat.timer = stoppedTimer(), stoppedTimer()
 	l.tasks.Add(1)
 	go l.run()
 	return l
@@ -121,8 +123,8 @@ func newLocker(client *clientv3.Client, o options) *Locker {
 func (l *Locker) run() {
 	defer l.tasks.Done()
 	defer close(l.closed)
-	l.believers.timer = time.NewTimer(time.Hour)
 	defer l.believers.timer.Stop()
+	defer l.beat.timer.Stop()
 	for {
 		select {
 		case <-l.box.wake:
@@ -131,6 +133,8 @@ func (l *Locker) run() {
 			}
 		case <-l.believers.timer.C:
 			l.expire()
+		case <-l.beat.timer.C:
+			l.beats()
 		case <-l.ctx.Done():
 			for _, f := range l.box.take() {
 				f() // they see a locker that is closing, and answer whoever waits
@@ -138,6 +142,12 @@ func (l *Locker) run() {
 			return
 		}
 	}
+}
+
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // post makes the loop do something. After Close it is never done.
@@ -213,7 +223,7 @@ func (l *Locker) close(answer func(error)) {
 		}
 	}
 	for _, c := range l.contests {
-		for _, n := range c.nodes {
+		for _, n := range slices.Clone(c.nodes) {
 			left++
 			n.stop(election.Stopped, done)
 		}

@@ -1,6 +1,7 @@
 package locked
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type Node struct {
 	keeper    *keeper
 	running   bool          // from Start until nothing of the node is left in etcd
 	stopping  bool          // it shall not run any more
-	entering  []func(error) // wait until the node is in the queue or elected
+	entering  *starting     // waits until the node is in the queue or elected
 	settling  []func(error) // wait until its value is in etcd
 	leaving   []func(error) // wait until nothing of it is left
 	failure   error         // of the last request that failed
@@ -53,12 +54,22 @@ func (l *Locker) Node(path string, cfg NodeConfig) (*Node, error) {
 // [ErrStarted], with [ErrClosed], with what etcd refused (a missing permission, a wrong password), or when etcd could not
 // be reached within the request timeout of the Locker.
 func (n *Node) Start(ctx context.Context) error {
-	err := n.l.ask(ctx, n.start, func(err error, answer func(error)) { n.abort(err, answer) })
+	var s starting
+	start := func(answer func(error)) {
+		s.answer = answer
+		n.start(&s)
+	}
+	limited, cancel := context.WithTimeout(ctx, n.l.timeout)
+	defer cancel()
+	err := n.l.ask(limited, start, func(_ error, _ func(error)) { n.abort(&s, cmp.Or(ctx.Err(), errUnreached)) })
 	if err != nil && !errors.Is(err, ErrStarted) && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("locked: starting %s at %s: %w", n.id, n.path, err)
 	}
 	return err
 }
+
+// errUnreached says that etcd did not answer within the request timeout of the Locker.
+var errUnreached = errors.New("no answer from etcd within the request timeout")
 
 // Stop makes the node stop competing, and hands over what it leads to the next in line, in one commit. It returns once
 // that is known to be done. When ctx ends first, its error is returned, and the handing over goes on by itself; belief

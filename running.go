@@ -1,7 +1,6 @@
 package locked
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,45 +10,53 @@ import (
 
 // What the loop does with a node.
 
-func (n *Node) start(answer func(error)) {
+// starting is a call of Start that has not returned.
+type starting struct {
+	answer   func(error)
+	answered bool
+}
+
+func (s *starting) done(err error) {
+	s.answered = true
+	s.answer(err)
+}
+
+func (n *Node) start(s *starting) {
 	switch {
+	case s.answered: // it was given up while it waited for a Stop
 	case n.l.closing:
-		answer(ErrClosed)
+		s.done(ErrClosed)
 	case n.stopping: // an earlier Stop is not done yet
-		n.leaving = append(n.leaving, func(error) { n.start(answer) })
+		n.leaving = append(n.leaving, func(error) { n.start(s) })
 	case n.running || n.l.runs(n.path, n.id):
-		answer(ErrStarted)
+		s.done(ErrStarted)
 	default:
-		n.running, n.failure = true, nil
-		n.entering = append(n.entering, answer)
-		n.attach(n.l.contest(n.path))
+		n.running, n.failure, n.entering = true, nil, s
 		n.keeper = n.l.join(n)
+		n.l.pace()
+		n.attach(n.l.contest(n.path))
 		n.step(election.Input{What: election.Enter, Data: n.LocalData()})
-		if len(n.entering) > 0 {
-			n.bound(answer)
-		}
 	}
 }
 
-// bound makes a start fail if etcd was not reached within the request timeout.
-func (n *Node) bound(answer func(error)) {
-	time.AfterFunc(n.l.timeout, func() {
-		n.l.post(func() { n.abort(errUnreached, answer) })
-	})
-}
-
-var errUnreached = errors.New("no answer from etcd within the request timeout")
-
-// abort gives up a start that has not succeeded, and answers it.
-func (n *Node) abort(err error, answer func(error)) {
-	if n.running && !n.stopping && len(n.entering) > 0 {
-		if n.failure != nil {
-			err = fmt.Errorf("%w: %w", err, n.failure)
-		}
+// abort gives up a start that has not succeeded.
+func (n *Node) abort(s *starting, err error) {
+	if n.entering == s && n.failure != nil {
+		err = fmt.Errorf("%w: %w", err, n.failure)
+	}
+	if n.entering == s {
 		n.entered(err)
 		n.stop(election.Stopped, func(error) {})
 	}
-	answer(err)
+	s.done(err)
+}
+
+// entered answers the Start that waits.
+func (n *Node) entered(err error) {
+	if n.entering != nil {
+		n.entering.done(err)
+		n.entering = nil
+	}
 }
 
 func (n *Node) stop(cause election.Cause, answer func(error)) {
@@ -151,7 +158,7 @@ func (n *Node) failed(request string, err error) {
 	n.failure = explain(n.path, request, err)
 	n.l.log.Warn("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
 	n.emit(Event{Kind: Error, Cause: n.failure})
-	if final(err) && len(n.entering) > 0 {
+	if final(err) && n.entering != nil {
 		n.entered(n.failure)
 		n.stop(election.Stopped, func(error) {})
 	}
@@ -210,8 +217,6 @@ func (n *Node) gone() {
 	answerAll(&n.settling, ErrStopped)
 	answerAll(&n.leaving, nil)
 }
-
-func (n *Node) entered(err error) { answerAll(&n.entering, err) }
 
 func answerAll(list *[]func(error), err error) {
 	waiting := *list

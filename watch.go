@@ -64,7 +64,7 @@ func (l *Locker) openPathFeed(c *contest) *feed {
 func (f *feed) start() *feed {
 	ctx, cancel := context.WithCancel(f.l.ctx)
 	f.cancel = cancel
-	f.l.beat.start(f.l)
+	f.l.pace()
 	f.l.spawn(func() { f.run(ctx) })
 	return f
 }

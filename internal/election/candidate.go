@@ -90,6 +90,14 @@ func (c *Candidate) Names(lease int64) bool {
 	return c.place != Nowhere && c.key.Lease == lease || c.asked != Idle && c.askedLease == lease
 }
 
+// Busy reports whether the candidate leads, asks, or has yet to find out what became of its keys.
+func (c *Candidate) Busy() bool {
+	return c.believing || c.asked != Idle || c.doubt || c.place == Stranded || c.pathMod != 0
+}
+
+// AskedLease is the lease that the transaction under way, or else the last one, names as the candidate's own.
+func (c *Candidate) AskedLease() int64 { return c.askedLease }
+
 // NeedsPath reports whether the candidate must be told of changes of PATH.
 func (c *Candidate) NeedsPath(v *View) bool {
 	return c.place == Elected || c.place == Queued && v.Barred() && v.Head().Nonce == c.nonce
