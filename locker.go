@@ -45,6 +45,8 @@ type Locker struct {
 	keepers  map[time.Duration][]*keeper
 	believers
 	streams
+
+	counters counters
 }
 
 // New gives a Locker with an etcd client of its own for the endpoints, a comma-separated list of HOST:PORT. It does not

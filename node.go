@@ -1,7 +1,6 @@
 package locked
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ type Node struct {
 	id    string
 	ttl   time.Duration
 	grace time.Duration
+	check func(context.Context) error
 
 	value   atomic.Pointer[string]
 	belief  atomic.Pointer[belief]  // of the last term
@@ -32,6 +32,13 @@ type Node struct {
 	settling  []func(error) // wait until its value is in etcd
 	leaving   []func(error) // wait until nothing of it is left
 	failure   error         // of the last request that failed
+	campaign  *campaign     // that Lead runs
+	term      *Term         // whose work goes on
+	cause     error         // of the end of the last term
+	deadline  time.Duration // of its lease, then
+	unfit     bool          // its check has not passed
+	checks    context.CancelFunc
+	frozen    time.Duration // reading of the clock at which that is given up on; 0 while it is not
 }
 
 // Node gives a node that competes for the path once it is started. Nothing is sent to etcd before. It refuses settings that
@@ -41,7 +48,7 @@ func (l *Locker) Node(path string, cfg NodeConfig) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{l: l, path: path, id: cfg.ID, ttl: cfg.TTL, grace: cfg.Grace}
+	n := &Node{l: l, path: path, id: cfg.ID, ttl: cfg.TTL, grace: cfg.Grace, check: cfg.Check}
 	n.value.Store(&cfg.Value)
 	n.candidate = election.NewCandidate(path, l.nonce(), cfg.Grace)
 	return n, nil
@@ -54,18 +61,7 @@ func (l *Locker) Node(path string, cfg NodeConfig) (*Node, error) {
 // [ErrStarted], with [ErrClosed], with what etcd refused (a missing permission, a wrong password), or when etcd could not
 // be reached within the request timeout of the Locker.
 func (n *Node) Start(ctx context.Context) error {
-	var s starting
-	start := func(answer func(error)) {
-		s.answer = answer
-		n.start(&s)
-	}
-	limited, cancel := context.WithTimeout(ctx, n.l.timeout)
-	defer cancel()
-	err := n.l.ask(limited, start, func(_ error, _ func(error)) { n.abort(&s, cmp.Or(ctx.Err(), errUnreached)) })
-	if err != nil && !errors.Is(err, ErrStarted) && !errors.Is(err, ErrClosed) {
-		return fmt.Errorf("locked: starting %s at %s: %w", n.id, n.path, err)
-	}
-	return err
+	return n.begin(ctx, nil)
 }
 
 // errUnreached says that etcd did not answer within the request timeout of the Locker.
@@ -73,10 +69,14 @@ var errUnreached = errors.New("no answer from etcd within the request timeout")
 
 // Stop makes the node stop competing, and hands over what it leads to the next in line, in one commit. It returns once
 // that is known to be done. When ctx ends first, its error is returned, and the handing over goes on by itself; belief
-// ends at once in any case. Stopping a node that does not run does nothing.
+// ends at once in any case. Work that [Node.Lead] guards has as long as ctx lives, and what is then left on the lease, to
+// end before leadership is handed over. Stopping a node that does not run does nothing.
 func (n *Node) Stop(ctx context.Context) error {
 	stop := func(answer func(error)) { n.stop(election.Stopped, answer) }
-	err := n.l.ask(ctx, stop, func(err error, answer func(error)) { answer(err) })
+	err := n.l.ask(ctx, stop, func(err error, answer func(error)) {
+		n.freeze()
+		answer(err)
+	})
 	if errors.Is(err, ErrClosed) {
 		return nil // Close has stopped it
 	}

@@ -12,6 +12,7 @@ import (
 
 // starting is a call of Start that has not returned.
 type starting struct {
+	campaign *campaign // nil for a plain Start
 	answer   func(error)
 	answered bool
 }
@@ -31,10 +32,16 @@ func (n *Node) start(s *starting) {
 	case n.running || n.l.runs(n.path, n.id):
 		s.done(ErrStarted)
 	default:
-		n.running, n.failure, n.entering = true, nil, s
+		n.running, n.failure, n.entering, n.campaign = true, nil, s, s.campaign
+		n.candidate.Guard(n.campaign != nil)
 		n.keeper = n.l.join(n)
 		n.l.pace()
 		n.attach(n.l.contest(n.path))
+		if n.check != nil {
+			n.unfit = true
+			n.keepChecking()
+			return
+		}
 		n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 	}
 }
@@ -71,6 +78,9 @@ func (n *Node) stop(cause election.Cause, answer func(error)) {
 	n.stopping = true
 	n.entered(ErrStopped)
 	n.step(election.Input{What: election.Leave, Cause: cause})
+	if n.running && n.candidate.Gone() { // it was out of the queue before
+		n.gone()
+	}
 }
 
 func (n *Node) set(value string, answer func(error)) {
@@ -185,6 +195,9 @@ func (n *Node) follow() {
 	if n.candidate.Settled() {
 		answerAll(&n.settling, nil)
 	}
+	if n.term != nil && !leads && n.cause == ErrTransferred && !n.candidate.Requested(&n.contest.Load().view) {
+		n.freeze() // whoever asked for the transfer does not wait any more
+	}
 	n.keeper.prune()
 }
 
@@ -195,26 +208,50 @@ func (n *Node) selected() {
 	n.contest.Load().announce(key, key.Mod)
 	n.belief.Store(b)
 	n.l.believers.add(n)
+	n.l.counters.selected.Add(1)
 	n.l.log.Info("selected", "path", n.path, "id", n.id, "token", key.Create)
 	n.emit(Event{Kind: Select, Token: key.Create, Revision: key.Mod})
+	if n.campaign != nil {
+		n.term = n.newTerm(b)
+		n.campaign.terms <- n.term
+	}
 }
 
+// deselected ends a term: it tells, stops the work, and leaves it to the candidate to wait for that and to release.
 func (n *Node) deselected(cause error) {
 	b := n.belief.Load()
+	n.cause, n.deadline = cause, n.l.clock.Now()+b.remaining(n.l.clock.Now())+n.grace
 	b.end()
 	n.l.believers.remove(n)
+	n.l.counters.deselected(cause)
 	n.l.log.Info("deselected", "path", n.path, "id", n.id, "token", b.token, "cause", cause)
 	n.emit(Event{Kind: Deselect, Token: b.token, Cause: cause})
+	if n.term != nil {
+		n.term.cancel(cause)
+		if cause == ErrExpired || cause == ErrRemoved || cause == ErrUnhealthy {
+			n.freeze()
+		}
+	}
 }
 
 // gone ends the run of a node of which nothing is left.
 func (n *Node) gone() {
+	if n.unfit && !n.stopping { // it enters again when its check passes
+		return
+	}
 	n.running, n.stopping = false, false
 	n.keeper.leave(n)
 	n.keeper = nil
+	if n.checks != nil {
+		n.checks()
+	}
 	n.detach()
 	n.entered(ErrStopped)
 	answerAll(&n.settling, ErrStopped)
+	if n.campaign != nil {
+		close(n.campaign.over)
+		n.campaign = nil
+	}
 	answerAll(&n.leaving, nil)
 }
 

@@ -1,6 +1,7 @@
 package locked
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
@@ -35,6 +36,10 @@ type NodeConfig struct {
 	// Grace is how long before the lease's deadline the node stops believing to be elected, by default a fifth of the
 	// TTL and at most a third. It is the time that work has to end before somebody else may begin.
 	Grace time.Duration
+	// Check, if given, tells whether the node is fit to lead: it is called before the node enters the queue and then every
+	// half TTL, with a context that lasts that long, and never twice at a time. When it fails, or does not return in time,
+	// an elected node steps down and hands over, and one that waits leaves the queue; it enters again when Check passes.
+	Check func(ctx context.Context) error
 }
 
 // check fills in defaults and refuses what cannot work, naming the field.

@@ -85,7 +85,7 @@ func (f *feed) run(ctx context.Context) {
 			return
 		}
 		if got > from {
-			from, attempt = got, 0
+			from, attempt = got, 1
 		}
 		if errors.Is(err, rpctypes.ErrCompacted) || f.path {
 			from = 0

@@ -1,6 +1,7 @@
 package election
 
 import (
+	"slices"
 	"time"
 )
 
@@ -41,17 +42,22 @@ type Candidate struct {
 	token     int64 // of the term that is believed in
 	spent     int64 // no term with this token or a smaller one is believed in again
 	working   bool  // guarded work goes on
+	overdue   bool  // and is not waited for, but the candidate stays out of the queue until it ends
 
 	// What is under way.
 	asked      Kind
 	askedData  string
 	askedLease int64
+	askedMod   int64   // ModRevision of the key that it was for
+	lost       []int64 // leases named by rewrites of which nothing was heard
+	lostMod    int64   // ModRevision of the key that those were for: they can be done as long as it is that
 	seq        uint64
 	doubt      bool // the outcome of the last transaction is unknown
 	pause      bool // wait before the next transaction
 	waiting    bool
 	fails      int   // transactions in a row that did not commit
-	gap        bool  // the successor's lease must not be used
+	heir       int64 // lease of whom the last handover was to
+	gap        int64 // a successor's lease that must not be used, 0 if there is none
 	foreign    int64 // ModRevision of the stranger's PATH that the user was told of
 	out        bool  // the user was told that nothing is left
 }
@@ -77,17 +83,29 @@ func (c *Candidate) Leading() (term Key, ok bool) { return c.key, c.believing }
 // Gone reports whether nothing of the candidate is left in etcd, as far as can be known, and nothing wanted there.
 func (c *Candidate) Gone() bool { return c.out }
 
-// Settled reports whether the candidate's data is in etcd.
-func (c *Candidate) Settled() bool { return c.place != Nowhere && c.key.Data == c.data }
+// Settled reports whether the candidate's data is in etcd, and nothing under way that would put other data there.
+func (c *Candidate) Settled() bool {
+	return c.place != Nowhere && c.key.Data == c.data && (c.asked == Idle || c.askedData == c.data) && !c.unsettled()
+}
 
 // Owns reports whether the candidate has a use for a key with that nonce, or may have one.
 func (c *Candidate) Owns(nonce string) bool {
 	return nonce != "" && (nonce == c.nonce || nonce == c.next)
 }
 
-// Names reports whether a key of the candidate, or a transaction under way, names the lease.
+// Names reports whether a key of the candidate, or a transaction that may still be done, names the lease.
 func (c *Candidate) Names(lease int64) bool {
-	return c.place != Nowhere && c.key.Lease == lease || c.asked != Idle && c.askedLease == lease
+	return c.place != Nowhere && (c.key.Lease == lease || c.unsettled() && slices.Contains(c.lost, lease)) ||
+		c.asked != Idle && c.askedLease == lease
+}
+
+// wanted reports whether the candidate shall have a key.
+func (c *Candidate) wanted() bool { return c.want && !c.overdue }
+
+// Requested reports whether the holder of the candidate's term is asked to hand over.
+func (c *Candidate) Requested(v *View) bool {
+	_, ok := c.request(v)
+	return ok
 }
 
 // Busy reports whether the candidate leads, asks, or has yet to find out what became of its keys.
@@ -128,7 +146,9 @@ func (c *Candidate) take(in Input) {
 	case Answer:
 		c.answered(in.Reply)
 	case Rested:
-		c.working = false
+		c.working, c.overdue = false, false
+	case Overdue:
+		c.overdue = c.working && !c.believing
 	case Woke:
 		c.waiting = false
 	}
@@ -154,13 +174,27 @@ func (c *Candidate) answered(r Reply) {
 		c.doubt = false
 		c.pause = c.fails > patience
 	case r.Result == Denied && kind == HandOver:
-		c.gap = true
+		c.gap = c.heir
 	case r.Result == Denied:
 		c.pause = true
 	default:
 		c.doubt, c.pause = true, true
+		if kind == Rewrite && c.askedMod == c.key.Mod {
+			c.lose(c.askedLease)
+		}
 	}
 }
+
+// lose notes that a rewrite of the key as it is may still be done, unheard of.
+func (c *Candidate) lose(lease int64) {
+	if !c.unsettled() {
+		c.lost = nil
+	}
+	c.lost, c.lostMod = append(c.lost, lease), c.key.Mod
+}
+
+// unsettled reports whether a rewrite of which nothing was heard may still be done. The next one ends that.
+func (c *Candidate) unsettled() bool { return len(c.lost) > 0 && c.lostMod == c.key.Mod }
 
 // patience is how many refusals in a row a candidate answers at once, with what it has just read.
 const patience = 3
@@ -191,16 +225,25 @@ func (c *Candidate) committed(kind Kind, revision int64) {
 
 // hold notes that the candidate's own transaction put a key of it.
 func (c *Candidate) hold(place Place, nonce string, revision int64) {
-	c.place, c.nonce, c.next, c.pathMod = place, nonce, "", 0
+	c.place, c.nonce, c.next, c.pathMod, c.gap = place, nonce, "", 0, 0
 	c.key = Key{Nonce: nonce, Data: c.askedData, Create: revision, Mod: revision, Lease: c.askedLease}
 	if place == Elected {
 		c.pathMod = revision
 	}
 }
 
-// forget gives up a candidacy that has ended. Its nonces are never used again.
+// forget gives up a candidacy that has ended.
 func (c *Candidate) forget() {
-	c.place, c.nonce, c.next, c.key, c.pathMod, c.gap = Nowhere, "", "", Key{}, 0, false
+	c.place, c.next, c.key, c.pathMod, c.gap = Nowhere, "", Key{}, 0, 0
+	c.giveUp()
+}
+
+// giveUp gives up the nonce of a candidacy that has ended: it is never used again. An entry under way may still put it, so
+// the candidate keeps it until that has come back.
+func (c *Candidate) giveUp() {
+	if c.asked != Entry {
+		c.nonce = ""
+	}
 }
 
 // locate looks for the candidate in a view that is not older than what it knows.
@@ -210,7 +253,7 @@ func (c *Candidate) locate(v *View) {
 	switch {
 	case place != Nowhere:
 		if key.Nonce != c.nonce {
-			c.nonce, c.next = key.Nonce, ""
+			c.nonce, c.next, c.gap = key.Nonce, "", 0
 		}
 		c.place, c.key, c.pathMod = place, key, 0
 		if place == Elected {
@@ -219,13 +262,14 @@ func (c *Candidate) locate(v *View) {
 	case c.place == Queued:
 		c.forget()
 	case c.place == Elected:
-		c.place, c.nonce, c.key = Nowhere, "", Key{} // PATH may be left: see reconcile
+		c.place, c.key = Nowhere, Key{} // PATH may be left: see reconcile
+		c.giveUp()
 	}
 	c.reconcile(v)
 }
 
 func (c *Candidate) find(v *View) (Key, Place) {
-	for _, nonce := range [...]string{c.nonce, c.next} {
+	for _, nonce := range [...]string{c.next, c.nonce} { // the next one took the place of the other, whatever came of that since
 		if nonce == "" {
 			continue
 		}

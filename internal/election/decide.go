@@ -25,7 +25,7 @@ func (c *Candidate) ended(in Input) Cause {
 	switch {
 	case c.place != Elected || c.key.Create != c.token || c.overwritten(in.View):
 		return Removed
-	case in.What == Expired || in.At >= c.until(in.Holding):
+	case in.What == Expired || in.At >= c.Until(in.Holding):
 		return Lapsed
 	case !c.want:
 		return c.cause
@@ -39,11 +39,23 @@ func (c *Candidate) ended(in Input) Cause {
 // on a lease that is proven to be alive, and after the work of the last term has ended.
 func (c *Candidate) elected(in Input) bool {
 	return c.want && c.place == Elected && c.key.Create > c.spent && !c.working &&
-		!c.overwritten(in.View) && in.At < c.until(in.Holding)
+		!c.overwritten(in.View) && !c.suspicious(in.View) && in.At < c.Until(in.Holding)
 }
 
-// until is the reading of the clock at which belief in the candidate's term ends.
-func (c *Candidate) until(h *Holding) time.Duration { return h.Deadline(c.key.Lease) - c.grace }
+// Until is the reading of the clock at which belief in the candidate's term ends: that of the lease that its key is on, and
+// of any other that the key may have been moved to by now.
+func (c *Candidate) Until(h *Holding) time.Duration {
+	deadline := h.Deadline(c.key.Lease)
+	if c.asked == Rewrite && c.askedMod == c.key.Mod {
+		deadline = min(deadline, h.Deadline(c.askedLease))
+	}
+	if c.unsettled() {
+		for _, lease := range c.lost {
+			deadline = min(deadline, h.Deadline(lease))
+		}
+	}
+	return deadline - c.grace
+}
 
 // successor is whom a transfer request addressed to the candidate's term names, if it waits.
 func (c *Candidate) successor(v *View) Key {
@@ -56,6 +68,16 @@ func (c *Candidate) successor(v *View) Key {
 	default:
 		return v.WaitingID(id)
 	}
+}
+
+// follower is the first that waits. A view that is older than the candidate's term may still show the candidate itself there.
+func (c *Candidate) follower(v *View) Key {
+	for _, k := range v.Queue {
+		if k.Nonce != c.nonce {
+			return k
+		}
+	}
+	return Key{}
 }
 
 // request is the id in a transfer request addressed to the candidate's term.
@@ -97,12 +119,12 @@ func (c *Candidate) decideElected(in Input, out []Action) []Action {
 	switch {
 	case c.believing:
 		return c.decideLeading(in, out)
-	case c.working: // the term is given up only after the work that it guarded has ended
+	case c.working && !c.overdue: // the term is given up only after the work that it guarded has ended
 		return out
 	case c.overwritten(in.View) && in.View.Path.Exists():
 		return c.ask(c.report(in.View, out), Drop, 0, c.dropTxn())
-	case !c.want:
-		return c.handOver(in.View.Head(), 0, out)
+	case !c.wanted():
+		return c.handOver(c.follower(in.View), 0, out)
 	case successor.Exists():
 		return c.handOver(successor, lease, out)
 	case lease == 0:
@@ -110,7 +132,7 @@ func (c *Candidate) decideElected(in Input, out []Action) []Action {
 	case c.key.Create <= c.spent || c.overwritten(in.View):
 		c.renew()
 		return c.ask(out, NewTerm, lease, c.renewTxn(lease))
-	case c.key.Lease != lease: // elected on a lease that is not proven to be alive
+	case c.stale(lease): // elected on a lease that is not proven to be alive
 		return c.ask(out, Rewrite, lease, c.rewriteTxn(lease))
 	}
 	return out
@@ -121,17 +143,23 @@ func (c *Candidate) decideLeading(in Input, out []Action) []Action {
 	if _, ok := c.request(in.View); ok { // and nobody there to hand over to, or the term would have ended
 		return c.ask(out, Refuse, 0, c.refuseTxn(in.View.Transfer))
 	}
-	if lease != 0 && (c.key.Lease != lease || c.key.Data != c.data) {
+	if lease != 0 && c.stale(lease) {
 		return c.ask(out, Rewrite, lease, c.rewriteTxn(lease))
 	}
 	return out
 }
 
+// stale reports whether the key must be put anew: with other data, on another lease, or to be sure of both.
+func (c *Candidate) stale(lease int64) bool {
+	return c.key.Lease != lease || c.key.Data != c.data || c.unsettled()
+}
+
 // handOver gives the term to a waiting candidate. With a lease the candidate goes to the end of the queue.
 func (c *Candidate) handOver(successor Key, lease int64, out []Action) []Action {
-	if !successor.Exists() || c.gap {
-		return c.ask(out, Resign, 0, c.resignTxn(c.gap))
+	if gap := successor.Exists() && successor.Lease == c.gap; gap || !successor.Exists() {
+		return c.ask(out, Resign, 0, c.resignTxn(gap))
 	}
+	c.heir = successor.Lease
 	if lease != 0 {
 		c.renew()
 	}
@@ -142,7 +170,7 @@ func (c *Candidate) decideQueued(in Input, out []Action) []Action {
 	lease, v := in.Holding.Current, in.View
 	head := v.Revision >= c.at && !v.Term.Exists() && v.Head().Nonce == c.nonce
 	switch {
-	case !c.want:
+	case !c.wanted():
 		return c.ask(out, Exit, 0, c.leaveTxn())
 	case lease == 0:
 		return out
@@ -151,7 +179,7 @@ func (c *Candidate) decideQueued(in Input, out []Action) []Action {
 	case head:
 		return c.ask(out, Claim, lease, c.claimTxn(lease))
 	}
-	if c.key.Lease != lease || c.key.Data != c.data {
+	if c.stale(lease) {
 		return c.ask(out, Rewrite, lease, c.rewriteTxn(lease))
 	}
 	return out
@@ -159,9 +187,9 @@ func (c *Candidate) decideQueued(in Input, out []Action) []Action {
 
 func (c *Candidate) decideStranded(lease int64, out []Action) []Action {
 	switch {
-	case c.working:
+	case c.working && !c.overdue:
 		return out
-	case !c.want:
+	case !c.wanted():
 		return c.ask(out, Clear, 0, c.clearTxn())
 	case lease == 0:
 		return out
@@ -172,7 +200,7 @@ func (c *Candidate) decideStranded(lease int64, out []Action) []Action {
 
 func (c *Candidate) decideNowhere(lease int64, out []Action) []Action {
 	switch {
-	case c.want && lease != 0:
+	case c.wanted() && lease != 0:
 		if c.nonce == "" {
 			c.nonce = c.fresh()
 		}
@@ -185,10 +213,15 @@ func (c *Candidate) decideNowhere(lease int64, out []Action) []Action {
 	return out
 }
 
-// ask sends a transaction. Its nonces are the candidate's own before it leaves.
+// ask sends a transaction. Its nonces are the candidate's own before it leaves. A term that it would end is not believed in
+// from now on, whatever is heard of it and whatever is wanted by then.
 func (c *Candidate) ask(out []Action, kind Kind, lease int64, txn Txn) []Action {
+	switch kind {
+	case HandOver, Resign, NewTerm, Drop:
+		c.spent = max(c.spent, c.key.Create)
+	}
 	c.seq++
-	c.asked, c.askedLease, c.askedData = kind, lease, c.data
+	c.asked, c.askedLease, c.askedData, c.askedMod = kind, lease, c.data, c.key.Mod
 	return append(out, Action{Do: Ask, Seq: c.seq, Kind: kind, Txn: txn})
 }
 

@@ -14,6 +14,7 @@ const (
 	Answer              // the transaction under way came back: Input.Reply
 	Expired             // the time up to which it may believe to lead has passed
 	Rested              // the work that it guarded has ended
+	Overdue             // that work is given up on: the term is handed over while it goes on
 	Woke                // the delay that Wait asked for is over
 )
 

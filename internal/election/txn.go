@@ -202,3 +202,19 @@ func (c *Candidate) refuseTxn(request Key) Txn {
 		Else: ReadAll(c.path),
 	}
 }
+
+// RequestTransfer asks the term that the view shows to hand over to the candidate with that id, or to the next in line if
+// it is empty. It is not ok where that was asked of this term already. A request to an earlier term is replaced.
+func RequestTransfer(path string, v *View, id string, lease int64) (t Txn, ok bool) {
+	seen := int64(0)
+	if token, _, ok := ParseTransfer(v.Transfer.Data); v.Transfer.Exists() {
+		if ok && token == v.Term.Create {
+			return Txn{}, false
+		}
+		seen = v.Transfer.Mod
+	}
+	return Txn{
+		If:   []Cmp{created(TermPrefix(path)+v.Term.Nonce, v.Term.Create), unchanged(TransferKey(path), seen)},
+		Then: []Op{put(TransferKey(path), TransferData(v.Term.Create, id), lease)},
+	}, true
+}

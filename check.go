@@ -1,0 +1,57 @@
+package locked
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+var errCheckTimeout = errors.New("it did not return in time")
+
+// keepChecking calls the node's check at once, and then every half TTL, as long as the node runs.
+func (n *Node) keepChecking() {
+	ctx, cancel := context.WithCancel(n.l.ctx)
+	n.checks = cancel
+	n.l.spawn(func() {
+		every := period(n.ttl)
+		for ctx.Err() == nil {
+			result := make(chan error, 1)
+			limited, done := context.WithTimeout(ctx, every)
+			go func() { result <- n.check(limited) }() // not ours to wait for: it may ignore its context
+			var err error
+			select {
+			case err = <-result:
+				n.l.post(func() { n.checked(ctx, err) })
+			case <-limited.Done():
+				n.l.post(func() { n.checked(ctx, errCheckTimeout) })
+				select {
+				case <-result: // late: the next one is asked
+				case <-ctx.Done():
+				}
+			}
+			done()
+			pause(ctx, every)
+		}
+	})
+}
+
+// checked takes the result of a check.
+func (n *Node) checked(ctx context.Context, err error) {
+	if ctx.Err() != nil || n.stopping {
+		return
+	}
+	switch {
+	case err != nil:
+		n.failure = fmt.Errorf("%w: %w", ErrUnhealthy, err)
+		n.emit(Event{Kind: Error, Cause: n.failure})
+		if !n.unfit {
+			n.unfit = true
+			n.step(election.Input{What: election.Leave, Cause: election.Unhealthy})
+		}
+	case n.unfit:
+		n.unfit = false
+		n.step(election.Input{What: election.Enter, Data: n.LocalData()})
+	}
+}

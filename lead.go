@@ -1,0 +1,153 @@
+package locked
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+// Lead competes, and runs fn each time the node is elected, until ctx ends or fn returns by itself. It is the call that
+// most programs want.
+//
+// The context of fn ends with the term, by a timer, [NodeConfig].Grace before anybody else can be elected; its
+// [context.Cause] is [ErrExpired], [ErrTransferred], [ErrStopped], [ErrRemoved], [ErrUnhealthy], or that of ctx. Lead then
+// waits for fn, and competes again. Leadership is given up on purpose only after fn has returned: after a Stop or for a
+// transfer the lease goes on being renewed meanwhile, as long as the context of that call lives. An fn that takes longer,
+// or does not end in the time that is left on the lease when its term ends for another cause, is given up on: leadership
+// is handed over without waiting for it any more, which is logged and told as an [Error] event. From then on only the
+// fence of [Term.Txn] protects. The node competes again when fn has returned.
+//
+// When fn returns while its context is alive, the node is stopped, leadership handed over, and Lead returns what fn did.
+// A panic in fn hands over too, and goes on. Otherwise Lead returns the error of ctx, [ErrStopped] after a Stop by
+// somebody else, [ErrStarted] if the node runs already, [ErrClosed], or what etcd refused. That etcd cannot be reached is
+// no reason to return. After ctx has ended, Lead returns when fn has, within the Locker's request timeout.
+func (n *Node) Lead(ctx context.Context, fn func(ctx context.Context, term *Term) error) error {
+	if fn == nil {
+		return &ConfigError{"fn", "nil", "a function to run while elected is required"}
+	}
+	c := &campaign{ctx: ctx, terms: make(chan *Term, 1), over: make(chan struct{})}
+	for {
+		err := n.begin(ctx, c)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !errors.Is(err, errUnreached) {
+			return err
+		}
+	}
+	for {
+		select {
+		case t := <-c.terms:
+			if err, done := n.work(c, t, fn); done {
+				n.quit(c)
+				return err
+			}
+		case <-ctx.Done():
+			n.quit(c)
+			return ctx.Err()
+		case <-c.over:
+			return ErrStopped
+		}
+	}
+}
+
+// campaign is a call of Lead.
+type campaign struct {
+	ctx   context.Context
+	terms chan *Term    // of one: the node is not elected again before work has ended
+	over  chan struct{} // closed when nothing is left of the node
+}
+
+// work runs fn for one term. Done says that it returned by itself.
+func (n *Node) work(c *campaign, t *Term, fn func(context.Context, *Term) error) (err error, done bool) {
+	returned := false
+	defer func() {
+		n.l.post(func() { n.rested(t) })
+		if !returned { // it panics, or ends its goroutine
+			n.quit(c)
+		}
+	}()
+	err = fn(t.ctx, t)
+	returned, done = true, t.ctx.Err() == nil
+	return err, done
+}
+
+// quit stops the node of a campaign, and waits until it has handed over.
+func (n *Node) quit(c *campaign) {
+	n.l.post(func() {
+		n.stop(election.Stopped, func(error) {})
+		n.freeze()
+	})
+	limit := time.NewTimer(n.l.timeout)
+	defer limit.Stop()
+	for {
+		select {
+		case t := <-c.terms: // it was elected, and fn did not get to run
+			n.l.post(func() { n.rested(t) })
+		case <-c.over:
+			return
+		case <-n.l.closed:
+			return
+		case <-limit.C:
+			n.l.log.Warn("not handed over in time, which goes on", "path", n.path, "id", n.id)
+			return
+		}
+	}
+}
+
+// begin starts the node, for a campaign if there is one.
+func (n *Node) begin(ctx context.Context, c *campaign) error {
+	s := &starting{campaign: c}
+	start := func(answer func(error)) {
+		s.answer = answer
+		n.start(s)
+	}
+	limited, cancel := context.WithTimeout(ctx, n.l.timeout)
+	defer cancel()
+	err := n.l.ask(limited, start, func(_ error, _ func(error)) { n.abort(s, cmp.Or(ctx.Err(), errUnreached)) })
+	if err != nil && !errors.Is(err, ErrStarted) && !errors.Is(err, ErrClosed) {
+		return fmt.Errorf("locked: starting %s at %s: %w", n.id, n.path, err)
+	}
+	return err
+}
+
+// rested notes that the work of a term has ended.
+func (n *Node) rested(t *Term) {
+	if n.term != t {
+		return
+	}
+	t.cancel(nil)
+	n.term, n.frozen = nil, 0
+	if _, leads := n.candidate.Leading(); !leads {
+		n.l.believers.remove(n)
+	}
+	n.step(election.Input{What: election.Rested})
+}
+
+// freeze gives the work that winds down the time that is left on the lease, and no more.
+func (n *Node) freeze() {
+	if n.term == nil || n.frozen != 0 {
+		return
+	}
+	n.frozen = max(n.deadline, n.keeper.holding.Deadline(n.candidate.Key().Lease))
+	n.l.believers.add(n)
+}
+
+// overdue gives up on work that has not ended in time: leadership is handed over while it still runs.
+func (n *Node) overdue() {
+	n.frozen = 0
+	n.l.believers.remove(n)
+	n.l.counters.overdue.Add(1)
+	err := fmt.Errorf("locked: the work of the term with token %d at %s goes on although its context has ended: "+
+		"handing over without waiting for it", n.term.token, n.path)
+	n.l.log.Error("work goes on after its term", "path", n.path, "id", n.id, "token", n.term.token)
+	n.emit(Event{Kind: Error, Token: n.term.token, Cause: err})
+	n.step(election.Input{What: election.Overdue})
+}

@@ -1,0 +1,336 @@
+package locked
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+func node(t testing.TB, l *Locker, path string, cfg NodeConfig) *Node {
+	t.Helper()
+	n, err := l.Node(path, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// lead runs Lead in a goroutine and gives what it returns.
+func lead(ctx context.Context, n *Node, fn func(context.Context, *Term) error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- n.Lead(ctx, fn) }()
+	return done
+}
+
+func within[T any](t testing.TB, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("timed out waiting for ", what)
+		panic("unreachable")
+	}
+}
+
+// work is a guarded function that tells when it begins and goes on until its context ends.
+func work(began chan<- *Term) func(context.Context, *Term) error {
+	return func(ctx context.Context, term *Term) error {
+		began <- term
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+}
+
+func TestLeadReturnsWhatTheFunctionDoes(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint())
+	want := errors.New("done")
+	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v"})
+	err := within(t, lead(t.Context(), n, func(context.Context, *Term) error { return want }), "Lead")
+	if err != want {
+		t.Errorf("Lead returned %v, want %v", err, want)
+	}
+	if _, err := l.Leader(t.Context(), "/a"); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("after Lead: %v, want %v", err, ErrNoLeader)
+	}
+}
+
+// Law 7: leadership is given up on purpose only after the guarded function has returned.
+func TestLaw7WorkFirst(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint())
+	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: time.Second}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v", TTL: time.Second})
+	began, ended, release := make(chan *Term, 1), make(chan error, 1), make(chan struct{})
+	done := lead(t.Context(), first, func(ctx context.Context, term *Term) error {
+		began <- term
+		<-ctx.Done()
+		ended <- context.Cause(ctx)
+		<-release
+		return nil
+	})
+	within(t, began, "the first term")
+	elected := make(chan *Term, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done2 := lead(ctx, second, work(elected))
+	awaitQueued(t, l, "/a", "2")
+	stopped := make(chan error, 1)
+	go func() { stopped <- first.Stop(t.Context()) }()
+	if cause := within(t, ended, "the end of the term"); cause != ErrStopped {
+		t.Errorf("cause %v, want %v", cause, ErrStopped)
+	}
+	if first.IsSelected() {
+		t.Error("selected after Stop")
+	}
+	select {
+	case <-elected:
+		t.Fatal("the next one was elected while the work went on")
+	case <-time.After(3 * time.Second): // thrice the TTL: the lease is renewed meanwhile
+	}
+	close(release)
+	within(t, elected, "the handover")
+	if err := within(t, stopped, "Stop"); err != nil {
+		t.Error(err)
+	}
+	if err := within(t, done, "the first Lead"); err != ErrStopped {
+		t.Errorf("Lead returned %v, want %v", err, ErrStopped)
+	}
+	cancel()
+	if err := within(t, done2, "the second Lead"); err != context.Canceled {
+		t.Errorf("Lead returned %v, want %v", err, context.Canceled)
+	}
+}
+
+func awaitQueued(t testing.TB, l *Locker, path, id string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		list, err := l.Candidates(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list {
+			if c.ID == id {
+				return
+			}
+		}
+	}
+	t.Fatal(id, " did not enter the queue")
+}
+
+// Work that never ends is given up on once the caller's context and then the lease's time are over.
+func TestHungWorkIsGivenUpOn(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint())
+	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: time.Second}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v", TTL: time.Second})
+	sibling := node(t, l, "/b", NodeConfig{ID: "1", Value: "v", TTL: time.Second})
+	if err := sibling.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began, release := make(chan *Term, 1), make(chan struct{})
+	done := lead(t.Context(), first, func(ctx context.Context, term *Term) error {
+		began <- term
+		<-release
+		return nil
+	})
+	term := within(t, began, "the first term")
+	elected := make(chan *Term, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	done2 := lead(ctx, second, work(elected))
+	awaitQueued(t, l, "/a", "2")
+	now, end := context.WithCancel(t.Context())
+	end()
+	if err := first.Stop(now); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	next := within(t, elected, "the next term")
+	if next.Token() <= term.Token() {
+		t.Errorf("token %d after %d", next.Token(), term.Token())
+	}
+	if !sibling.IsSelected() {
+		t.Error("the sibling lost its lead")
+	}
+	if _, err := term.Txn(t.Context()).Then(clientv3.OpPut("/late", "x")).Commit(); err != ErrNotLeader {
+		t.Errorf("late write: %v, want %v", err, ErrNotLeader)
+	}
+	close(release)
+	within(t, done, "the first Lead")
+	cancel()
+	within(t, done2, "the second Lead")
+}
+
+// The caller's own compares keep working inside a fenced transaction.
+func TestFencedTxn(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint())
+	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v"})
+	var kept *Term
+	err := within(t, lead(t.Context(), n, func(ctx context.Context, term *Term) error {
+		kept = term
+		if term.Remaining() <= 0 || term.Token() != n.Token() {
+			t.Errorf("remaining %v, token %d, node's %d", term.Remaining(), term.Token(), n.Token())
+		}
+		for _, want := range []bool{true, false} {
+			resp, err := term.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision("/k"), "=", 0)).
+				Then(clientv3.OpPut("/k", "1")).Else(clientv3.OpGet("/k")).Commit()
+			if err != nil || resp.Succeeded != want {
+				t.Errorf("succeeded %v, %v; want %v", resp, err, want)
+			}
+			if !want && string(resp.Responses[0].GetResponseRange().Kvs[0].Value) != "1" {
+				t.Error("the branch Else was not read")
+			}
+		}
+		if resp, err := term.Txn(ctx).Commit(); err != nil || !resp.Succeeded {
+			t.Error("an empty transaction:", resp, err)
+		}
+		return nil
+	}), "Lead")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kept.Txn(t.Context()).Then(clientv3.OpPut("/k", "2")).Commit(); err != ErrNotLeader {
+		t.Errorf("after the term: %v, want %v", err, ErrNotLeader)
+	}
+	if kept.Remaining() != 0 {
+		t.Error("remaining", kept.Remaining())
+	}
+}
+
+func TestLeadPanics(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint())
+	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v"})
+	func() {
+		defer func() {
+			if r := recover(); r != "boom" {
+				t.Errorf("recovered %v, want boom", r)
+			}
+		}()
+		n.Lead(t.Context(), func(context.Context, *Term) error { panic("boom") })
+	}()
+	if _, err := l.Leader(t.Context(), "/a"); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("after the panic: %v, want %v", err, ErrNoLeader)
+	}
+}
+
+func TestTransfer(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint())
+	ctx := t.Context()
+	if err := l.Transfer(ctx, "/a", ""); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("nobody leads: %v", err)
+	}
+	var nodes []*Node
+	for _, id := range []string{"1", "2", "3"} {
+		n := node(t, l, "/a", NodeConfig{ID: id, Value: "v"})
+		if err := n.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, n)
+		if id == "1" {
+			if err := l.Transfer(ctx, "/a", ""); !errors.Is(err, ErrNoCandidate) {
+				t.Errorf("nobody waits: %v", err)
+			}
+		}
+	}
+	if err := l.Transfer(ctx, "/a", "4"); !errors.Is(err, ErrNoCandidate) {
+		t.Errorf("no such candidate: %v", err)
+	}
+	if err := l.Transfer(ctx, "/a", "1"); err != nil {
+		t.Errorf("to the leader: %v", err)
+	}
+	order := func() (s string) {
+		list, err := l.Candidates(ctx, "/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list {
+			s += c.ID
+		}
+		return s
+	}
+	for _, step := range []struct{ id, want string }{{"3", "321"}, {"", "213"}, {"3", "312"}} {
+		if err := l.Transfer(ctx, "/a", step.id); err != nil {
+			t.Fatal(err)
+		}
+		if got := order(); got != step.want {
+			t.Errorf("after a transfer to %q: %s, want %s", step.id, got, step.want)
+		}
+	}
+}
+
+// A leader that does not obey in time goes on leading, under a new term, once its work has ended.
+func TestTransferNotObeyedInTime(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint())
+	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v"}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v"})
+	began, release := make(chan *Term, 1), make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := lead(ctx, first, func(ctx context.Context, term *Term) error {
+		began <- term
+		<-ctx.Done()
+		<-release
+		return nil
+	})
+	term := within(t, began, "the first term")
+	if err := second.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	short, end := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer end()
+	if err := l.Transfer(short, "/a", "2"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Transfer: %v", err)
+	}
+	release <- struct{}{}
+	next := within(t, began, "the next term")
+	if next.Token() <= term.Token() {
+		t.Errorf("token %d after %d", next.Token(), term.Token())
+	}
+	release <- struct{}{}
+	cancel()
+	within(t, done, "Lead")
+}
+
+func TestCheck(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint())
+	sick := make(chan bool, 1)
+	ill := false
+	n := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: time.Second, Check: func(context.Context) error {
+		select {
+		case ill = <-sick:
+		default:
+		}
+		if ill {
+			return errors.New("no disk")
+		}
+		return nil
+	}})
+	events := n.Events(t.Context())
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await := func(kind Kind) Event {
+		t.Helper()
+		for {
+			if e := within(t, events, kind.String()); e.Kind == kind {
+				return e
+			}
+		}
+	}
+	await(Select)
+	sick <- true
+	if e := await(Deselect); e.Cause != ErrUnhealthy {
+		t.Errorf("deselected for %v", e.Cause)
+	}
+	await(Vacant)
+	sick <- false
+	await(Select)
+	if err := n.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,228 @@
+package locked
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+// Errors of [Locker.Transfer].
+var (
+	// ErrNoCandidate says that nobody with that id, or nobody at all, waits to be elected.
+	ErrNoCandidate = errors.New("locked: no such candidate waits")
+	// ErrTransferPending says that another transfer was asked for and is not done yet.
+	ErrTransferPending = errors.New("locked: another transfer is pending")
+	// ErrTransferFailed says that the leader gave up its term, but somebody else than the one named was elected, or that
+	// it refused, since the one named had left the queue.
+	ErrTransferFailed = errors.New("locked: the candidate left before it could be elected")
+)
+
+// Transfer asks the elected node of the path to hand over to the candidate with that id, or to the next in line if id is
+// empty, and returns when that is elected. The old leader goes to the end of the queue. A leader with guarded work hands
+// over when that has ended. To transfer to the one that leads already does nothing.
+//
+// It returns [ErrNoLeader], [ErrNoCandidate], [ErrTransferPending], [ErrTransferFailed], or the context's error when the
+// leader did not obey in time; the request then vanishes, though a leader that has begun to obey may still hand over.
+func (l *Locker) Transfer(ctx context.Context, path, id string) error {
+	if err := checkName("path", path, MaxPathSize); err != nil {
+		return err
+	}
+	if id != "" {
+		if err := checkName("ID", id, MaxIDSize); err != nil {
+			return err
+		}
+	}
+	if l.ctx.Err() != nil {
+		return ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(l.ctx, cancel)
+	defer stop()
+	t := transfer{l: l, path: path, id: id}
+	err := t.run(ctx)
+	if err != nil && l.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return err
+}
+
+// transfer is one call of Transfer.
+type transfer struct {
+	l        *Locker
+	path, id string
+	lease    clientv3.LeaseID // of the request, which ends with the call
+}
+
+// transferTTL is how long a request outlives a requester that died.
+const transferTTL = 5 * time.Second
+
+func (t *transfer) run(ctx context.Context) error {
+	defer t.end()
+	for {
+		view, err := t.read(ctx)
+		if err != nil {
+			return err
+		}
+		switch successor := t.successor(view); {
+		case !view.Term.Exists():
+			return ErrNoLeader
+		case t.id != "" && idOf(view.Term) == t.id:
+			return nil
+		case !successor.Exists():
+			return ErrNoCandidate
+		default:
+			done, err := t.attempt(ctx, view, idOf(successor))
+			if done || err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func idOf(k election.Key) string {
+	id, _, _ := election.Split(k.Data)
+	return id
+}
+
+// successor is whom the leader is to hand over to, by the view.
+func (t *transfer) successor(v *election.View) election.Key {
+	if t.id == "" {
+		return v.Head()
+	}
+	return v.WaitingID(t.id)
+}
+
+func (t *transfer) read(ctx context.Context) (*election.View, error) {
+	resp, err := t.l.get(ctx, t.path, election.Prefix(t.path), clientv3.WithPrefix())
+	if err != nil {
+		return nil, err
+	}
+	return viewOf(t.path, resp), nil
+}
+
+// attempt puts the request to the term that the view shows, and waits for what becomes of it. Not done says that the same
+// leader has begun another term, and must be asked again.
+func (t *transfer) attempt(ctx context.Context, view *election.View, successor string) (done bool, err error) {
+	if err := t.keep(ctx); err != nil {
+		return false, fmt.Errorf("locked: %w", explain(t.path, "transfer", err))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	feed := t.l.client.Watch(clientv3.WithRequireLeader(ctx), election.Prefix(t.path), clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if _, ok := <-feed; !ok {
+		return false, t.lost(ctx)
+	}
+	txn, ok := election.RequestTransfer(t.path, view, t.id, int64(t.lease))
+	if !ok {
+		return false, ErrTransferPending
+	}
+	succeeded, revision, _, err := t.l.commit(ctx, txn)
+	if err != nil {
+		return false, fmt.Errorf("locked: %w", explain(t.path, "transfer", err))
+	}
+	if !succeeded { // somebody was faster: look again
+		return false, ctx.Err()
+	}
+	return t.wait(ctx, feed, view.Term, revision, successor)
+}
+
+// wait watches until the request was obeyed, refused, or overtaken, and keeps it alive meanwhile.
+func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
+	tick := time.NewTicker(transferTTL / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if _, err := t.l.client.KeepAliveOnce(ctx, t.lease); err != nil {
+				t.l.log.Warn("transfer request not kept alive", "path", t.path, "error", err)
+			}
+		case resp, ok := <-feed:
+			if !ok || resp.Err() != nil {
+				return false, t.lost(ctx)
+			}
+			if done, again, err := t.judge(resp.Events, from, revision, successor); done || again {
+				return done, err
+			}
+		}
+	}
+}
+
+// judge tells from events after the request what became of it, if anything did. Again says that the leader has begun
+// another term and must be asked anew.
+func (t *transfer) judge(events []*clientv3.Event, from election.Key, revision int64, successor string) (done, again bool, err error) {
+	refused := false
+	for _, e := range events {
+		_, part, _ := election.ParseKey(string(e.Kv.Key))
+		deleted := e.Type == clientv3.EventTypeDelete
+		switch id := idOf(change(e.Kv, false).Key); {
+		case e.Kv.ModRevision <= revision:
+		case part == election.PartTerm && !deleted && e.Kv.CreateRevision != from.Create:
+			switch {
+			case id == successor, t.id == "" && id != idOf(from):
+				return true, false, nil
+			case id == idOf(from):
+				return false, true, nil
+			}
+			return true, false, ErrTransferFailed
+		case part == election.PartTerm && deleted: // the leader is gone: wait who is next
+			refused = false
+		case part == election.PartTransfer && deleted:
+			refused = true
+		}
+	}
+	if refused && !hasTerm(events) {
+		return true, false, ErrTransferFailed // the candidate has left, and the leader stays
+	}
+	return false, false, nil
+}
+
+// hasTerm reports whether a term ended or began among the events, which were all of one revision or later ones.
+func hasTerm(events []*clientv3.Event) bool {
+	for _, e := range events {
+		if _, part, _ := election.ParseKey(string(e.Kv.Key)); part == election.PartTerm {
+			return true
+		}
+	}
+	return false
+}
+
+// lost is the error of a watch that ended; without one the transfer looks again.
+func (t *transfer) lost(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("locked: transferring %s: %w", t.path, ctx.Err())
+	}
+	return nil
+}
+
+// keep gives the request a lease of its own, kept alive for the call.
+func (t *transfer) keep(ctx context.Context) error {
+	if t.lease != 0 {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, t.l.timeout)
+	defer cancel()
+	granted, err := t.l.client.Grant(limited, int64(transferTTL/time.Second))
+	if err != nil {
+		return err
+	}
+	t.lease = granted.ID
+	return nil
+}
+
+// end takes the request back, if it is still there.
+func (t *transfer) end() {
+	if t.lease == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := t.l.client.Revoke(ctx, t.lease); err != nil {
+		t.l.log.Debug("transfer request ends by itself", "path", t.path, "error", err)
+	}
+}
