@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -43,14 +44,11 @@ func (l *Locker) shortest() time.Duration {
 // beats looks for stalled watches, and asks for progress again.
 func (l *Locker) beats() {
 	var sample *feed
-	for _, c := range l.contests {
-		for _, f := range []*feed{c.feed, c.pathFeed} {
-			if f == nil || !f.opened {
-				continue
-			}
-			if sample = f; f.progress < l.beat.revision {
-				f.stalled()
-			}
+	for f := range l.openFeeds() {
+		if f.progress < l.beat.revision {
+			f.stalled()
+		} else {
+			sample = f
 		}
 	}
 	l.beat.revision, l.beat.every = 0, 0
@@ -58,7 +56,20 @@ func (l *Locker) beats() {
 		l.pace()
 	}
 	if sample != nil {
-		l.spawn(func() { l.askProgress(sample) })
+		l.spawn(func() { l.askRevision(sample) })
+	}
+}
+
+// openFeeds gives all watches that are open.
+func (l *Locker) openFeeds() iter.Seq[*feed] {
+	return func(yield func(*feed) bool) {
+		for _, c := range l.contests {
+			for _, f := range []*feed{c.feed, c.pathFeed} {
+				if f != nil && f.opened && !yield(f) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -70,7 +81,8 @@ func (f *feed) stalled() {
 	f.reopen()
 }
 
-func (l *Locker) askProgress(f *feed) {
+// askRevision asks etcd for its revision, and then the watches for their progress.
+func (l *Locker) askRevision(f *feed) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
 	options := []clientv3.OpOption{clientv3.WithCountOnly()}
@@ -82,9 +94,24 @@ func (l *Locker) askProgress(f *feed) {
 		l.log.Warn("revision not read", "key", f.key, "error", err)
 		return
 	}
-	l.post(func() { l.beat.revision = resp.Header.Revision })
-	number := l.streams.number.Load()
-	if err := l.client.RequestProgress(l.streamContext(ctx, number)); err != nil {
+	l.post(func() {
+		l.beat.revision = resp.Header.Revision
+		streams := map[uint64]bool{}
+		for f := range l.openFeeds() {
+			if stream := f.stream; !streams[stream] {
+				streams[stream] = true
+				l.spawn(func() { l.askProgress(stream) })
+			}
+		}
+	})
+}
+
+// askProgress asks a stream that watches are open on. Mostly there is one, but those that are older than the last that
+// broke stay where they are.
+func (l *Locker) askProgress(stream uint64) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
+	defer cancel()
+	if err := l.client.RequestProgress(l.streamContext(ctx, stream)); err != nil {
 		l.log.Warn("progress not asked for", "error", err)
 	}
 }

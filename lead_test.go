@@ -285,6 +285,11 @@ func TestTransferNotObeyedInTime(t *testing.T) {
 	if err := l.Transfer(short, "/a", "2"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Transfer: %v", err)
 	}
+	for pending := true; pending; { // until the leader has heard that nobody waits for it any more
+		answer := make(chan bool)
+		l.post(func() { answer <- first.contest.Load().view.Transfer.Exists() })
+		pending = <-answer
+	}
 	release <- struct{}{}
 	next := within(t, began, "the next term")
 	if next.Token() <= term.Token() {

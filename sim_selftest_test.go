@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,12 +206,14 @@ func TestSimDelayKeepsOrder(t *testing.T) {
 		l.delay(time.Millisecond, time.Second)
 		events := c.Watch(s.t.Context(), "k", clientv3.WithCreatedNotify())
 		<-events
-		go func() {
+		var writer sync.WaitGroup
+		defer writer.Wait()
+		writer.Go(func() {
 			for i := range 100 {
-				s.admin().Put(s.t.Context(), "k", fmt.Sprint(i))
 				time.Sleep(time.Duration(s.rand().Int64N(int64(time.Second))))
+				s.admin().Put(s.t.Context(), "k", fmt.Sprint(i))
 			}
-		}()
+		})
 		for i := 0; i < 100; {
 			for _, e := range (<-events).Events {
 				if string(e.Kv.Value) != fmt.Sprint(i) {

@@ -112,9 +112,11 @@ func (f *feed) watch(parent context.Context, from int64) (got int64, err error) 
 		}
 		alarm.Stop()
 		got = max(got, reached(&resp))
-		f.l.post(func() { f.told(parent, number, cancel, &resp) })
+		f.l.post(func() { f.told(parent, number, cancel, from, &resp) })
 	}
-	f.l.streams.abandon(number)
+	if parent.Err() == nil {
+		f.l.streams.abandon(number)
+	}
 	if !alarm.Stop() && got == 0 {
 		return got, errUnreached
 	}
@@ -132,14 +134,17 @@ func reached(resp *clientv3.WatchResponse) int64 {
 }
 
 // told takes a response of the watch.
-func (f *feed) told(ctx context.Context, stream uint64, reopen context.CancelFunc, resp *clientv3.WatchResponse) {
+func (f *feed) told(ctx context.Context, stream uint64, reopen context.CancelFunc, from int64, resp *clientv3.WatchResponse) {
 	if ctx.Err() != nil {
 		return
 	}
 	f.progress = max(f.progress, reached(resp))
 	if resp.Created {
 		f.opened, f.stream, f.reopen = true, stream, reopen
-		if f.path || f.c.view.Revision < resp.Header.Revision {
+		if from == 0 {
+			from = resp.Header.Revision
+		}
+		if f.path || f.c.view.Opened(from) {
 			f.read(ctx, 1)
 		}
 		return

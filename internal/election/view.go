@@ -25,7 +25,7 @@ type Change struct {
 }
 
 // View is an election as it was at one revision. PATH is not covered by the watch on the other keys, so it has a revision
-// of its own: the view of both is exact where the two are equal.
+// of its own: see Exact.
 type View struct {
 	Revision int64 // at which Term, Queue and Transfer were so
 	Term     Key
@@ -35,10 +35,19 @@ type View struct {
 	PathRevision int64 // at which Path was so
 	Path         Key
 	TermRevision int64 // of the last change of Term that the view was told of
+
+	opened int64   // the watch tells what came after this revision
+	early  []batch // what it told before the view was as new as that
 }
 
-// Exact reports whether everything in the view was true at one revision.
-func (v *View) Exact() bool { return v.Revision == v.PathRevision }
+// batch is the changes of one revision.
+type batch struct {
+	revision int64
+	changes  []Change
+}
+
+// Exact reports whether Path and Term were so at one revision: the term has not changed since before PATH was seen.
+func (v *View) Exact() bool { return v.TermRevision <= v.PathRevision && v.PathRevision <= v.Revision }
 
 // Barred reports whether PATH is known to be held although nobody leads: by a stranger, or by keys mended by hand.
 func (v *View) Barred() bool {
@@ -82,8 +91,15 @@ func (v *View) search(create int64) int {
 	return i
 }
 
-// Reset replaces the view by what a read saw at one revision, unless the view is newer in all its parts. What names the
-// whole election, PATH included; keys of other elections are passed over.
+// Opened notes that a watch was opened that tells every change after a revision. It reports whether the election must be
+// read: the view is older than that. What the watch tells is kept until it was.
+func (v *View) Opened(revision int64) (read bool) {
+	v.opened, v.early = revision, nil
+	return v.Revision < revision
+}
+
+// Reset replaces the view by what a read saw at one revision, where that is newer. The changes name the whole election,
+// PATH included; keys of other elections are passed over.
 func (v *View) Reset(path string, revision int64, changes []Change) {
 	fresh := View{Revision: revision, PathRevision: revision, TermRevision: revision}
 	for _, c := range changes {
@@ -96,11 +112,23 @@ func (v *View) Reset(path string, revision int64, changes []Change) {
 		v.Revision, v.TermRevision = revision, revision
 		v.Term, v.Queue, v.Transfer = fresh.Term, fresh.Queue, fresh.Transfer
 	}
+	if v.Revision >= v.opened {
+		early := v.early
+		v.early = nil
+		for _, b := range early {
+			v.Apply(path, b.revision, b.changes)
+		}
+	}
 }
 
 // Apply brings the view forward by the changes of one revision, as the watch on the election's prefix tells them. Changes
-// that the view already knows of are passed over; it reports whether there was anything new.
+// that the view already knows of are passed over, and those that came before it was read are kept; it reports whether
+// the view is newer now.
 func (v *View) Apply(path string, revision int64, changes []Change) bool {
+	if v.Revision < v.opened {
+		v.early = append(v.early, batch{revision, changes})
+		return false
+	}
 	if revision <= v.Revision {
 		return false
 	}
