@@ -238,7 +238,9 @@ func (a *arena) await(what string, f func() bool) {
 	a.t.Helper()
 	for limit := a.now() + 10*time.Minute; !f(); time.Sleep(10 * time.Millisecond) {
 		if a.now() > limit {
-			a.t.Fatalf("at %v: waited ten minutes for %s", a.now(), what)
+			a.t.Errorf("at %v: waited ten minutes for %s", a.now(), what)
+			a.dump()
+			panic("see above") // a simulation cannot end while goroutines of it wait
 		}
 	}
 }
@@ -251,4 +253,19 @@ func (a *arena) awaitLeader() *member {
 
 func (a *arena) alive() []*member {
 	return slices.DeleteFunc(slices.Clone(a.members), func(m *member) bool { return m.dead })
+}
+
+// dump logs what the members know.
+func (a *arena) dump() {
+	for _, m := range a.alive() {
+		done := make(chan struct{})
+		m.locker.post(func() {
+			defer close(done)
+			if n := m.node; n.running {
+				c := n.contest.Load()
+				a.t.Logf("%s: candidate %+v\nholding %+v\nview %+v\nfeed %+v\npath feed %+v", m.name, *n.candidate, n.keeper.holding, c.view, c.feed, c.pathFeed)
+			}
+		})
+		<-done
+	}
 }

@@ -2,9 +2,9 @@ package locked
 
 import (
 	"context"
-	"iter"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -44,10 +44,15 @@ func (l *Locker) shortest() time.Duration {
 // beats looks for stalled watches, and asks for progress again.
 func (l *Locker) beats() {
 	var sample *feed
-	for f := range l.openFeeds() {
-		if f.progress < l.beat.revision {
-			f.stalled()
-		} else {
+	for s := range l.streams.open {
+		if f := s.laggard(l.beat.revision); f != nil {
+			l.log.Info("watch stalled", "key", f.key, "progress", f.got, "revision", l.beat.revision)
+			for _, f := range s.leave() {
+				f.open()
+			}
+			continue
+		}
+		for _, f := range s.feeds {
 			sample = f
 		}
 	}
@@ -56,37 +61,27 @@ func (l *Locker) beats() {
 		l.pace()
 	}
 	if sample != nil {
-		l.spawn(func() { l.askRevision(sample) })
+		l.spawn(func() { l.askProgress(sample) })
 	}
 }
 
-// openFeeds gives all watches that are open.
-func (l *Locker) openFeeds() iter.Seq[*feed] {
-	return func(yield func(*feed) bool) {
-		for _, c := range l.contests {
-			for _, f := range []*feed{c.feed, c.pathFeed} {
-				if f != nil && f.opened && !yield(f) {
-					return
-				}
-			}
+// laggard is a watch that has not come as far as a revision, or was not opened in time.
+func (s *stream) laggard(revision int64) *feed {
+	patience := s.l.clock.Now() - s.l.timeout
+	for _, f := range s.feeds {
+		if f.opened && f.got < revision || !f.opened && f.asked < patience {
+			return f
 		}
 	}
+	return nil
 }
 
-// stalled opens the watch anew, on another stream.
-func (f *feed) stalled() {
-	f.l.log.Info("watch stalled", "key", f.key, "progress", f.progress, "revision", f.l.beat.revision)
-	f.l.streams.abandon(f.stream)
-	f.opened = false
-	f.reopen()
-}
-
-// askRevision asks etcd for its revision, and then the watches for their progress.
-func (l *Locker) askRevision(f *feed) {
+// askProgress asks etcd for its revision, and then all streams for their progress.
+func (l *Locker) askProgress(f *feed) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
 	options := []clientv3.OpOption{clientv3.WithCountOnly()}
-	if f.prefix {
+	if !f.path {
 		options = append(options, clientv3.WithPrefix())
 	}
 	resp, err := l.client.Get(ctx, f.key, options...)
@@ -96,29 +91,12 @@ func (l *Locker) askRevision(f *feed) {
 	}
 	l.post(func() {
 		l.beat.revision = resp.Header.Revision
-		streams := map[uint64]bool{}
-		for f := range l.openFeeds() {
-			if stream := f.stream; !streams[stream] {
-				streams[stream] = true
-				l.spawn(func() { l.askProgress(stream) })
-			}
+		for s := range l.streams.open {
+			s.out.post(progressRequest)
 		}
 	})
 }
 
-// askProgress asks a stream that watches are open on. Mostly there is one, but those that are older than the last that
-// broke stay where they are.
-func (l *Locker) askProgress(stream uint64) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
-	defer cancel()
-	if err := l.client.RequestProgress(l.streamContext(ctx, stream)); err != nil {
-		l.log.Warn("progress not asked for", "error", err)
-	}
-}
-
-// alive tells everybody that the elected node is, if the watch is proven to be up to date.
-func (f *feed) alive() {
-	if beat := f.l.beat.revision; beat != 0 && f.progress >= beat && f.c.view.Term.Exists() {
-		f.c.tell(f.c.about(Ping), everybody)
-	}
+var progressRequest = &etcdserverpb.WatchRequest{
+	RequestUnion: &etcdserverpb.WatchRequest_ProgressRequest{ProgressRequest: &etcdserverpb.WatchProgressRequest{}},
 }

@@ -220,9 +220,13 @@ func (k *keeper) renewed(ctx context.Context, le *election.Lease, r renewal) {
 // refreshed moves the end of belief of the nodes that lead on a lease.
 func (k *keeper) refreshed(le *election.Lease, now time.Duration) {
 	for n := range k.nodes {
-		if key, ok := n.candidate.Leading(); ok && key.Lease == le.ID {
+		key, leads := n.candidate.Leading()
+		switch {
+		case leads && key.Lease == le.ID:
 			n.belief.Load().extend(now, le.Deadline-n.grace)
 			n.emit(Event{Kind: Refresh, Token: key.Create, Revision: key.Mod})
+		case n.candidate.Place() == election.Elected: // elected, when the lease had too little time left to begin
+			n.step(election.Input{What: election.Seen})
 		}
 	}
 }

@@ -26,6 +26,8 @@ type Locker struct {
 	client  *clientv3.Client
 	owned   bool // the client is closed with the locker
 	leases  etcdserverpb.LeaseClient
+	watches etcdserverpb.WatchClient
+	prefix  string // that the client puts before every key
 	log     *slog.Logger
 	clock   clock
 	ttl     time.Duration
@@ -36,7 +38,7 @@ type Locker struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // all goroutines
 	slots  chan struct{}  // bounds the transactions under way
-	box    *mailbox
+	box    *mailbox[func()]
 	closed chan struct{} // closed when the loop takes nothing more
 
 	// Owned by the loop.
@@ -65,7 +67,7 @@ func New(endpoints string, opts ...Option) (*Locker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("locked: connecting to %s: %w", endpoints, err)
 	}
-	l := newLocker(client, o)
+	l := newLocker(client, "", o)
 	l.owned = true
 	return l, nil
 }
@@ -97,7 +99,11 @@ func NewFromClient(client *clientv3.Client, opts ...Option) (*Locker, error) {
 	case o.user != "":
 		return nil, &ConfigError{"WithAuth", "given", "the client that NewFromClient is given has its own user"}
 	}
-	return newLocker(client, o), nil
+	prefix, err := namespaceOf(client)
+	if err != nil {
+		return nil, err
+	}
+	return newLocker(client, prefix, o), nil
 }
 
 func splitEndpoints(s string) ([]string, error) {
@@ -113,12 +119,14 @@ func splitEndpoints(s string) ([]string, error) {
 	return list, nil
 }
 
-func newLocker(client *clientv3.Client, o options) *Locker {
+func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Locker{
-		client: client, leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()),
+		client: client, prefix: prefix,
+		leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()), watches: etcdserverpb.NewWatchClient(client.ActiveConnection()),
 		log: o.log, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
-		ctx: ctx, cancel: cancel, slots: make(chan struct{}, 128), box: newMailbox(), closed: make(chan struct{}),
+		ctx: ctx, cancel: cancel, slots: make(chan struct{}, 128), box: newMailbox[func()](), closed: make(chan struct{}),
+		streams:  streams{open: map[*stream]struct{}{}},
 		contests: map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}
 	l.believers.timer, l.beat.timer = stoppedTimer(), stoppedTimer()

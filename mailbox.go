@@ -2,20 +2,18 @@ package locked
 
 import "sync"
 
-// mailbox is the queue of what the Locker's loop has yet to do. Posting never waits, so nobody who tells the loop
-// something can be held up by it.
-type mailbox struct {
+// mailbox is a queue to one reader. Posting never waits, so nobody who posts can be held up by the reader.
+type mailbox[T any] struct {
 	mu    sync.Mutex
-	queue []func()
-	wake  chan struct{}
+	queue []T
+	wake  chan struct{} // there may be something to take
 }
 
-func newMailbox() *mailbox { return &mailbox{wake: make(chan struct{}, 1)} }
+func newMailbox[T any]() *mailbox[T] { return &mailbox[T]{wake: make(chan struct{}, 1)} }
 
-// post adds something to do.
-func (m *mailbox) post(f func()) {
+func (m *mailbox[T]) post(v T) {
 	m.mu.Lock()
-	m.queue = append(m.queue, f)
+	m.queue = append(m.queue, v)
 	m.mu.Unlock()
 	select {
 	case m.wake <- struct{}{}:
@@ -24,7 +22,7 @@ func (m *mailbox) post(f func()) {
 }
 
 // take empties the queue.
-func (m *mailbox) take() []func() {
+func (m *mailbox[T]) take() []T {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q := m.queue

@@ -3,13 +3,14 @@ package locked
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/samcday/locked/internal/election"
 )
@@ -17,39 +18,27 @@ import (
 // Watches are hints: what they tell is true, but may be late, and may stop without a word. So each is opened before the
 // state is read, and asked for progress every half TTL: see heartbeat.go.
 
-// feed is one watch, opened anew for as long as it is needed. Its fields but cancel belong to the loop.
+// feed is one watch of a contest, opened anew for as long as it is needed. It belongs to the loop.
 type feed struct {
-	l      *Locker
-	c      *contest
-	key    string
-	prefix bool
-	whole  bool // all keys but PATH
-	path   bool // PATH alone
-	cancel context.CancelFunc
+	l     *Locker
+	c     *contest
+	key   string
+	path  bool // of PATH alone; otherwise of what begins with key
+	whole bool // of all keys but PATH; otherwise of the term alone
 
+	ctx      context.Context // ends with the feed
+	cancel   context.CancelFunc
+	stream   *stream // that it is on, if any
+	id       int64   // there
+	asked    time.Duration
 	opened   bool
-	stream   uint64 // that it is on
-	progress int64  // revision up to which everything was delivered
-	reopen   context.CancelFunc
+	from     int64 // revision that it was opened at, 0 for the present
+	got      int64 // revision up to which it has told everything
+	failures int   // in a row
 }
-
-// streams is the watch stream that the feeds of a locker share. etcd's client gives a stream to each set of outgoing
-// metadata, so a number in it makes a fresh one: a stream that is stalled, or whose token has expired, is left that way.
-type streams struct {
-	number atomic.Uint64
-	beat   heartbeat
-}
-
-func (l *Locker) streamContext(ctx context.Context, number uint64) context.Context {
-	ctx = metadata.AppendToOutgoingContext(ctx, "locked-stream", fmt.Sprintf("%s-%d", l.seed, number))
-	return clientv3.WithRequireLeader(ctx)
-}
-
-// abandon makes watches that are opened from now on use another stream than that one.
-func (s *streams) abandon(number uint64) { s.number.CompareAndSwap(number, number+1) }
 
 func (l *Locker) openFeed(c *contest, whole bool) *feed {
-	f := &feed{l: l, c: c, key: election.TermPrefix(c.path), prefix: true, whole: whole}
+	f := &feed{l: l, c: c, key: election.TermPrefix(c.path), whole: whole}
 	if whole {
 		f.key = election.Prefix(c.path)
 	}
@@ -57,106 +46,78 @@ func (l *Locker) openFeed(c *contest, whole bool) *feed {
 }
 
 func (l *Locker) openPathFeed(c *contest) *feed {
-	f := &feed{l: l, c: c, key: c.path, path: true}
-	return f.start()
+	return (&feed{l: l, c: c, key: c.path, path: true}).start()
 }
 
 func (f *feed) start() *feed {
-	ctx, cancel := context.WithCancel(f.l.ctx)
-	f.cancel = cancel
+	f.ctx, f.cancel = context.WithCancel(f.l.ctx)
 	f.l.pace()
-	f.l.spawn(func() { f.run(ctx) })
+	f.open()
 	return f
 }
 
-func (f *feed) close() {
-	if f != nil {
-		f.cancel()
-	}
-}
-
-// run keeps the watch open. The first time it begins at the present, which etcd serves without delay; later where it was
+// open asks for the watch. The first time it begins at the present, which etcd serves without delay; later where it was
 // left, so that nothing is missed, or at the present again where that was compacted away.
-func (f *feed) run(ctx context.Context) {
-	var from int64
-	for attempt := 1; ctx.Err() == nil; attempt++ {
-		got, err := f.watch(ctx, from)
-		if ctx.Err() != nil {
-			return
-		}
-		if got > from {
-			from, attempt = got, 1
-		}
-		if errors.Is(err, rpctypes.ErrCompacted) || f.path {
-			from = 0
-		}
-		f.l.post(func() { f.broken(ctx, err) })
-		pause(ctx, delay(attempt, time.Second))
+func (f *feed) open() {
+	if f.ctx.Err() != nil {
+		return
+	}
+	f.stream, f.opened, f.asked, f.from = f.l.stream(), false, f.l.clock.Now(), f.got
+	if f.path {
+		f.from = 0
+	}
+	f.stream.lastID++
+	f.id = f.stream.lastID
+	f.stream.feeds[f.id] = f
+	key := f.l.prefix + f.key
+	create := &etcdserverpb.WatchCreateRequest{Key: []byte(key), StartRevision: f.from, WatchId: f.id}
+	if !f.path {
+		create.RangeEnd = []byte(clientv3.GetPrefixRangeEnd(key))
+	}
+	f.stream.out.post(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{CreateRequest: create}})
+}
+
+// close ends the feed. A feed that is nil is none.
+func (f *feed) close() {
+	if f == nil {
+		return
+	}
+	f.cancel()
+	if s := f.stream; s != nil {
+		s.out.post(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CancelRequest{
+			CancelRequest: &etcdserverpb.WatchCancelRequest{WatchId: f.id},
+		}})
+		f.quit()
 	}
 }
 
-// watch opens the watch once and hands on what it tells, until it ends. It gives the revision up to which it did so.
-func (f *feed) watch(parent context.Context, from int64) (got int64, err error) {
-	number := f.l.streams.number.Load()
-	ctx, cancel := context.WithCancel(f.l.streamContext(parent, number))
-	defer cancel()
-	options := []clientv3.OpOption{clientv3.WithCreatedNotify(), clientv3.WithRev(from)}
-	if f.prefix {
-		options = append(options, clientv3.WithPrefix())
-	}
-	alarm := time.AfterFunc(f.l.timeout, cancel)
-	for resp := range f.l.client.Watch(ctx, f.key, options...) {
-		if err := resp.Err(); err != nil {
-			f.l.streams.abandon(number)
-			return got, err
-		}
-		alarm.Stop()
-		got = max(got, reached(&resp))
-		f.l.post(func() { f.told(parent, number, cancel, from, &resp) })
-	}
-	if parent.Err() == nil {
-		f.l.streams.abandon(number)
-	}
-	if !alarm.Stop() && got == 0 {
-		return got, errUnreached
-	}
-	return got, errClosed
-}
-
-var errClosed = errors.New("etcd ended the watch")
-
-// reached is the revision up to which a watch has told everything when it sends a response.
-func reached(resp *clientv3.WatchResponse) int64 {
-	if len(resp.Events) > 0 {
-		return resp.Events[len(resp.Events)-1].Kv.ModRevision
-	}
-	return resp.Header.Revision // of a creation, or a notice of progress
+// quit takes the feed from its stream.
+func (f *feed) quit() {
+	delete(f.stream.feeds, f.id)
+	f.stream.retire()
+	f.stream, f.opened = nil, false
 }
 
 // told takes a response of the watch.
-func (f *feed) told(ctx context.Context, stream uint64, reopen context.CancelFunc, from int64, resp *clientv3.WatchResponse) {
-	if ctx.Err() != nil {
-		return
-	}
-	f.progress = max(f.progress, reached(resp))
-	if resp.Created {
-		f.opened, f.stream, f.reopen = true, stream, reopen
-		if from == 0 {
-			from = resp.Header.Revision
+func (f *feed) told(resp *etcdserverpb.WatchResponse) {
+	switch {
+	case resp.Canceled:
+		f.refused(resp)
+	case resp.Created:
+		f.opened, f.failures = true, 0
+		if f.from == 0 {
+			f.from, f.got = resp.Header.Revision, resp.Header.Revision
 		}
-		if f.path || f.c.view.Opened(from) {
-			f.read(ctx, 1)
+		if f.path || f.c.view.Opened(f.from) {
+			f.read(1)
 		}
-		return
-	}
-	f.apply(resp.Events)
-	if resp.IsProgressNotify() && !f.path {
-		f.alive()
+	default:
+		f.apply(resp.Events)
 	}
 }
 
 // apply brings the view forward, one revision after the other.
-func (f *feed) apply(events []*clientv3.Event) {
+func (f *feed) apply(events []*mvccpb.Event) {
 	for len(events) > 0 {
 		revision, n := events[0].Kv.ModRevision, 1
 		for n < len(events) && events[n].Kv.ModRevision == revision {
@@ -164,54 +125,81 @@ func (f *feed) apply(events []*clientv3.Event) {
 		}
 		changes := make([]election.Change, n)
 		for i, e := range events[:n] {
-			changes[i] = change(e.Kv, e.Type == clientv3.EventTypeDelete)
+			changes[i] = change(e.Kv, e.Type == mvccpb.DELETE)
+			changes[i].Name = changes[i].Name[len(f.l.prefix):]
 		}
 		events = events[n:]
+		f.got = max(f.got, revision)
 		if f.path && f.c.view.ApplyPath(revision, changes[0]) || !f.path && f.c.view.Apply(f.c.path, revision, changes) {
 			f.c.changed()
 		}
+		if f.ctx.Err() != nil {
+			return // the change has ended the need for the feed
+		}
 	}
 }
 
-// broken notes that the watch ended.
-func (f *feed) broken(ctx context.Context, err error) {
-	if ctx.Err() != nil {
+// progressed notes that everything up to a revision was told. If the elected node still shows, its lease is alive.
+func (f *feed) progressed(revision int64) {
+	if !f.opened {
 		return
 	}
-	f.opened = false
-	f.l.log.Info("watch ended", "key", f.key, "error", err)
-	if final(err) {
-		f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: explain(f.c.path, "watch", err)}, everybody)
+	f.got = max(f.got, revision)
+	if beat := f.l.beat.revision; !f.path && beat != 0 && revision >= beat && f.c.view.Term.Exists() {
+		f.c.tell(f.c.about(Ping), everybody)
 	}
+}
+
+// refused opens a watch anew that etcd has ended: at once if only its past was compacted away, on another stream if it
+// is not this watch that etcd objects to.
+func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
+	s := f.stream
+	f.quit()
+	f.failures++
+	if resp.CompactRevision != 0 {
+		f.l.log.Info("watch compacted", "key", f.key, "from", f.from, "compacted", resp.CompactRevision)
+		f.got = 0
+		f.open()
+		return
+	}
+	err := rpctypes.Error(status.Error(codes.FailedPrecondition, resp.CancelReason))
+	f.l.log.Warn("watch refused", "key", f.key, "error", err)
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		f.complain("watch", err)
+	} else {
+		s.abandon()
+	}
+	time.AfterFunc(delay(f.failures, time.Second), func() { f.l.post(f.open) })
+}
+
+// complain tells everybody of an error that will not go away by itself.
+func (f *feed) complain(request string, err error) {
+	f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: explain(f.c.path, request, err)}, everybody)
 }
 
 // read reads the state once the watch is open, for as long as that takes.
-func (f *feed) read(ctx context.Context, attempt int) {
+func (f *feed) read(attempt int) {
+	txn := election.Txn{Then: election.ReadAll(f.c.path)}
+	if !f.whole && !f.path {
+		txn.Then = []election.Op{{Kind: election.Get, Key: f.key, Prefix: true}}
+	}
 	f.l.spawn(func() {
-		txn := election.Txn{Then: election.ReadAll(f.c.path)}
-		if !f.whole && !f.path {
-			txn.Then = []election.Op{{Kind: election.Get, Key: f.key, Prefix: true}}
-		}
-		_, _, seen, err := f.l.commit(ctx, txn)
+		_, _, seen, err := f.l.commit(f.ctx, txn)
 		if err != nil {
-			f.l.log.Warn("election not read", "path", f.c.path, "error", err)
-			pause(ctx, delay(attempt, time.Second))
+			pause(f.ctx, delay(attempt, time.Second))
 		}
 		f.l.post(func() {
 			switch {
-			case ctx.Err() != nil:
+			case f.ctx.Err() != nil:
 			case err == nil:
 				f.c.saw(seen)
 			default:
-				f.failed(err)
-				f.read(ctx, attempt+1)
+				f.l.log.Warn("election not read", "path", f.c.path, "error", err)
+				if final(err) {
+					f.complain("read", err)
+				}
+				f.read(attempt + 1)
 			}
 		})
 	})
-}
-
-func (f *feed) failed(err error) {
-	if final(err) {
-		f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: explain(f.c.path, "read", err)}, everybody)
-	}
 }
