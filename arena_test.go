@@ -85,6 +85,13 @@ func (a *arena) record(ctx context.Context) {
 	}
 }
 
+// recordedUpTo is the last revision that was recorded.
+func (a *arena) recordedUpTo() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.readFrom - 1
+}
+
 func (a *arena) recorded(e *clientv3.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -178,3 +178,211 @@ func (a *arena) settled() {
 		return view.Term.Exists() && len(view.Queue) == len(a.alive())-1 && idOf(view.Term) == a.leader().name
 	})
 }
+
+// Law 1: at every revision the path holds what the term does, while values change and answers are lost.
+func TestLaw1OneValue(t *testing.T) {
+	inArena(t, 5*time.Second, 3, func(a *arena) {
+		a.startAll()
+		for i := range 60 {
+			m := a.members[a.rand().IntN(3)]
+			if i%3 == 0 {
+				m.link.loseAnswer(byMethod("Txn"))
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			value := fmt.Sprint("value ", i)
+			a.noError(m.node.SetValue(ctx, value))
+			cancel()
+			if l := a.awaitLeader(); l == m {
+				got, err := a.admin().Get(context.Background(), a.path)
+				a.noError(err)
+				if want := m.name + ":::" + value; string(got.Kvs[0].Value) != want {
+					a.t.Errorf("%q at the path, want %q", got.Kvs[0].Value, want)
+				}
+				m.stopNode()
+				m.start()
+			}
+		}
+	})
+}
+
+// Law 3: a leader that has lost its belief, but not its place, goes on under a larger token.
+func TestLaw3TokensGrow(t *testing.T) {
+	inArena(t, 5*time.Second, 1, func(a *arena) {
+		a.startAll()
+		m := a.members[0]
+		last := int64(0)
+		for range 30 {
+			a.awaitLeader()
+			if token := m.node.Token(); token <= last {
+				a.t.Fatalf("token %d after %d", token, last)
+			} else {
+				last = token
+			}
+			m.link.cut()
+			a.await("the end of the term", func() bool { return !m.node.IsSelected() })
+			m.link.heal()
+		}
+	})
+}
+
+// Law 6: nobody sees the path empty when a leader leaves, even if the answer to its handover is lost.
+func TestLaw6NoGap(t *testing.T) {
+	inArena(t, 10*time.Second, 3, func(a *arena) {
+		a.clean = true
+		a.startAll()
+		for range 30 {
+			m := a.awaitLeader()
+			m.link.loseAnswer(byMethod("Txn"))
+			m.stopNode()
+			m.start()
+		}
+		for _, m := range a.members {
+			if m != a.leader() {
+				m.stopNode()
+			}
+		}
+	})
+}
+
+// Law 9: what a subscriber hears is true and in order while watches break, lag and are compacted away; a change that was
+// in etcd's history when the watch came back is not missed.
+func TestLaw9HonestEvents(t *testing.T) {
+	simulate(t, func(s *sim) {
+		a := newArena(s, "/race", 5*time.Second)
+		a.clean = true
+		for i := range 3 {
+			a.join(fmt.Sprint("n", i), NodeConfig{})
+		}
+		a.startAll()
+		observer := a.join("observer", NodeConfig{})
+		a.await("the observer", func() bool { return len(observer.heard()) > 0 })
+		for i := range 60 {
+			switch i % 6 {
+			case 1:
+				observer.link.breakStreams(byMethod("Watch"), nil)
+			case 3:
+				observer.link.cut()
+			case 5:
+				observer.link.reset()
+			}
+			m := a.awaitLeader()
+			m.stopNode()
+			m.start()
+			observer.link.heal()
+			time.Sleep(20 * time.Second)
+		}
+		for _, m := range a.members[:3] {
+			if m != a.leader() {
+				m.stopNode()
+			}
+		}
+		changes := 0
+		for _, e := range observer.heard() {
+			if e.Kind == Change {
+				changes++
+			}
+		}
+		if changes != 61 {
+			a.t.Errorf("the observer heard of %d changes, want 61", changes)
+		}
+		a.finish()
+	})
+}
+
+// Law 10: a leader's death costs a constant number of write transactions, however many wait.
+func TestLaw10NoHerd(t *testing.T) {
+	inArena(t, 5*time.Second, 40, func(a *arena) {
+		a.startAll()
+		for range 5 {
+			m := a.awaitLeader()
+			for _, other := range a.members {
+				other.link.forget()
+			}
+			m.die()
+			a.await("the next leader", func() bool { return a.leader() != nil })
+			writes := 0
+			for _, other := range a.alive() {
+				writes += other.link.count(isWrite)
+			}
+			if writes != 1 {
+				a.t.Errorf("%d write transactions, want 1", writes)
+			}
+		}
+	})
+}
+
+// Law 11: when Close returns nothing runs any more (the bubble checks that), and a TTL later no key is left, whatever
+// answers were lost (finish checks that).
+func TestLaw11NothingIsLeft(t *testing.T) {
+	faults := map[string]func(l *link){
+		"none":           func(l *link) {},
+		"answers lost":   func(l *link) { l.loseAnswer(isWrite).times(3) },
+		"requests fail":  func(l *link) { l.fail(isWrite, nil).times(3) },
+		"never answered": func(l *link) { l.slow(isWrite, time.Hour).times(2) },
+		"cut":            (*link).cut,
+		"severed":        (*link).sever,
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			inArena(t, 5*time.Second, 3, func(a *arena) {
+				a.startAll()
+				for _, m := range a.members {
+					fault(m.link)
+					ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+					err := m.locker.Close(ctx)
+					cancel()
+					if reachable := name != "cut" && name != "severed" && name != "never answered"; reachable && err != nil {
+						a.t.Errorf("closing %s: %v", m.name, err)
+					}
+					m.dead = true
+				}
+			})
+		})
+	}
+}
+
+// Law 12: an enter that commits after its node was stopped elects nobody for long: the audit of a sibling's lease finds it.
+func TestLaw12NoPhantom(t *testing.T) {
+	for name, wait := range map[string]bool{"elected": false, "queued": true} {
+		t.Run(name, func(t *testing.T) {
+			inArena(t, 5*time.Second, 2, func(a *arena) {
+				first, other := a.members[0], a.members[1]
+				sibling, err := first.locker.Node("/sibling", NodeConfig{ID: "sibling", Value: "v", TTL: a.ttl})
+				a.noError(err)
+				a.noError(sibling.Start(context.Background()))
+				if wait {
+					other.start()
+				}
+				late := first.link.withhold(isWrite, errFault)
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
+				started := make(chan error, 1)
+				go func() { started <- first.node.Start(ctx) }()
+				late.wait()
+				first.link.fail(isWrite, nil).times(1) // so that the node has not entered when it is stopped
+				first.stopNode()
+				if err := <-started; err == nil {
+					a.t.Error("Start succeeded")
+				}
+				_, err = late.commit()
+				a.noError(err)
+				got, err := a.admin().Get(context.Background(), a.path+":::", clientv3.WithPrefix())
+				a.noError(err)
+				if len(viewOf(a.path, got).Queue)+len(got.Kvs) == 0 {
+					a.t.Fatal("the late enter left nothing to clean up")
+				}
+				if !wait {
+					other.start()
+				}
+				a.await("the other to lead alone", func() bool {
+					got, err := a.admin().Get(context.Background(), a.path+":::", clientv3.WithPrefix())
+					a.noError(err)
+					return a.leader() == other && len(got.Kvs) == 1
+				})
+				if a.now() > 30*time.Second {
+					a.t.Errorf("cleaned up only at %v", a.now())
+				}
+			})
+		})
+	}
+}
