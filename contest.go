@@ -108,13 +108,17 @@ func (c *contest) announce(term election.Key, revision int64) {
 		return
 	}
 	c.told = revision
-	if c.known && term.Create == c.term.Create && term.Mod == c.term.Mod {
+	same := c.known && term.Create == c.term.Create
+	if same && term.Mod == c.term.Mod {
 		return
 	}
+	same = same && term.Data == c.term.Data // but on another lease
 	c.known, c.term = true, term
 	leader := leaderOf(c.path, term)
 	c.leader.Store(&leader)
-	c.tell(c.state(), everybody)
+	if !same {
+		c.tell(c.state(), everybody)
+	}
 }
 
 // state is the event that says who leads.
@@ -157,12 +161,11 @@ func everybody(*subscription) bool { return true }
 // subscribe begins to listen to a path, and to a node of it if one is named.
 func (l *Locker) subscribe(ctx context.Context, path string, n *Node) <-chan Event {
 	ctx, cancel := context.WithCancel(ctx)
-	s := newSubscription(ctx, n)
+	s := newSubscription(ctx, n, &l.counters.dropped)
 	l.post(func() { l.listen(s, path, cancel) })
-	select {
-	case <-l.closed: // nobody would end it
+	if l.ctx.Err() != nil { // nobody would end it
+		<-l.closed
 		s.refuse(cancel)
-	default:
 	}
 	return s.out
 }

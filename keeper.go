@@ -200,6 +200,8 @@ func (k *keeper) renewed(ctx context.Context, le *election.Lease, r renewal) {
 	k.l.expire()
 	now := k.l.clock.Now()
 	if r.err == nil {
+		k.l.counters.renewal.add(r.took)
+		k.l.counters.verification.add(r.tookRead)
 		le.Sent(r.sent)
 		le.Acked(r.ttl, r.acked)
 		if le.Verified(now, r.verified) {

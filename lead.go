@@ -144,7 +144,7 @@ func (n *Node) freeze() {
 func (n *Node) overdue() {
 	n.frozen = 0
 	n.l.believers.remove(n)
-	n.l.counters.overdue.Add(1)
+	n.l.counters.overdue++
 	err := fmt.Errorf("locked: the work of the term with token %d at %s goes on although its context has ended: "+
 		"handing over without waiting for it", n.term.token, n.path)
 	n.l.log.Error("work goes on after its term", "path", n.path, "id", n.id, "token", n.term.token)

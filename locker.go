@@ -126,6 +126,7 @@ func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
 		leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()), watches: etcdserverpb.NewWatchClient(client.ActiveConnection()),
 		log: o.log, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
 		ctx: ctx, cancel: cancel, slots: make(chan struct{}, 128), box: newMailbox[func()](), closed: make(chan struct{}),
+		counters: counters{ends: map[error]int64{}},
 		streams:  streams{open: map[*stream]struct{}{}},
 		contests: map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}

@@ -23,6 +23,7 @@ type renewer struct {
 // renewal is what came of one attempt.
 type renewal struct {
 	sent            time.Duration // reading of the clock before the request was sent
+	took, tookRead  time.Duration // for the acknowledgement, and for the read after it
 	ttl             time.Duration // 0 if etcd does not know the lease
 	acked, verified uint64        // raft terms of the acknowledgement and of the read after it
 	err             error
@@ -86,6 +87,8 @@ func (r *renewer) renew(ctx context.Context) (res renewal) {
 		res.err = err
 		return res
 	}
+	answered := r.l.clock.Now()
+	res.took = answered - res.sent
 	res.ttl, res.acked = time.Duration(reply.TTL)*time.Second, reply.Header.RaftTerm
 	if res.ttl <= 0 {
 		return res
@@ -93,6 +96,7 @@ func (r *renewer) renew(ctx context.Context) (res renewal) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	res.verified, res.err = r.l.linearizable(ctx)
+	res.tookRead = r.l.clock.Now() - answered
 	return res
 }
 

@@ -208,7 +208,7 @@ func (n *Node) selected() {
 	n.contest.Load().announce(key, key.Mod)
 	n.belief.Store(b)
 	n.l.believers.add(n)
-	n.l.counters.selected.Add(1)
+	n.l.counters.terms++
 	n.l.log.Info("selected", "path", n.path, "id", n.id, "token", key.Create)
 	n.emit(Event{Kind: Select, Token: key.Create, Revision: key.Mod})
 	if n.campaign != nil {
@@ -223,7 +223,7 @@ func (n *Node) deselected(cause error) {
 	n.cause, n.deadline = cause, n.l.clock.Now()+b.remaining(n.l.clock.Now())+n.grace
 	b.end()
 	n.l.believers.remove(n)
-	n.l.counters.deselected(cause)
+	n.l.counters.ends[cause]++
 	n.l.log.Info("deselected", "path", n.path, "id", n.id, "token", b.token, "cause", cause)
 	n.emit(Event{Kind: Deselect, Token: b.token, Cause: cause})
 	if n.term != nil {

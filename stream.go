@@ -28,6 +28,7 @@ type stream struct {
 	out    *mailbox[*etcdserverpb.WatchRequest]
 	feeds  map[int64]*feed
 	lastID int64
+	asked  []int64 // watches that etcd has not answered to, in order
 }
 
 // stream gives the one for new watches.
@@ -77,6 +78,9 @@ func (s *stream) sendAll(ctx context.Context, rpc etcdserverpb.Watch_WatchClient
 
 // told takes a response of etcd's.
 func (s *stream) told(resp *etcdserverpb.WatchResponse) {
+	if resp.Created { // the answers come in order, and that of a watch that is refused does not name it
+		resp.WatchId, s.asked = s.asked[0], s.asked[1:]
+	}
 	if resp.WatchId == clientv3.InvalidWatchID { // a notice of progress, of all watches
 		for _, f := range s.feeds {
 			f.progressed(resp.Header.Revision)

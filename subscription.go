@@ -9,11 +9,12 @@ import (
 // subscription carries events to one receiver, which may be slow: the loop never waits for it. Pings and refreshes are
 // left out while anything is pending, and when too much is pending the changes of state are merged to the latest.
 type subscription struct {
-	out  chan Event
-	done context.Context
-	node *Node // whose own events it gets too
-	wake chan struct{}
-	once atomic.Bool // it was taken up, or refused
+	out     chan Event
+	done    context.Context
+	node    *Node // whose own events it gets too
+	dropped *atomic.Int64
+	wake    chan struct{}
+	once    atomic.Bool // it was taken up, or refused
 
 	mu       sync.Mutex
 	pending  []Event
@@ -23,8 +24,8 @@ type subscription struct {
 // backlog is how many events may be pending before they are merged.
 const backlog = 64
 
-func newSubscription(ctx context.Context, n *Node) *subscription {
-	return &subscription{out: make(chan Event, 8), done: ctx, node: n, wake: make(chan struct{}, 1)}
+func newSubscription(ctx context.Context, n *Node, dropped *atomic.Int64) *subscription {
+	return &subscription{out: make(chan Event, 8), done: ctx, node: n, dropped: dropped, wake: make(chan struct{}, 1)}
 }
 
 // take reports whether the subscription is to be carried out: it is, or is refused, once.
@@ -43,11 +44,13 @@ func (s *subscription) push(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if (e.Kind == Ping || e.Kind == Refresh) && len(s.pending) > 0 {
+		s.dropped.Add(1)
 		return
 	}
 	s.pending = append(s.pending, e)
-	if len(s.pending) > backlog {
+	if before := len(s.pending); before > backlog {
 		s.pending = merge(s.pending, s.selected)
+		s.dropped.Add(int64(before - len(s.pending)))
 	}
 	select {
 	case s.wake <- struct{}{}:

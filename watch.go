@@ -69,6 +69,7 @@ func (f *feed) open() {
 	f.stream.lastID++
 	f.id = f.stream.lastID
 	f.stream.feeds[f.id] = f
+	f.stream.asked = append(f.stream.asked, f.id)
 	key := f.l.prefix + f.key
 	create := &etcdserverpb.WatchCreateRequest{Key: []byte(key), StartRevision: f.from, WatchId: f.id}
 	if !f.path {

@@ -1,0 +1,58 @@
+package health
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+func TestLeader(t *testing.T) {
+	s, err := etcdserver.Start(t.Context(), etcdserver.Config{NoFsync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l, err := locked.New(s.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close(t.Context())
+	n, err := l.Node("/a", locked.NodeConfig{ID: "n1", Value: "10"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(code int) (got Status) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		Leader(n).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/leader", nil))
+		if w.Code != code {
+			t.Errorf("code %d, want %d", w.Code, code)
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Errorf("%s: %v", w.Body, err)
+		}
+		return got
+	}
+	ask(http.StatusServiceUnavailable)
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := ask(http.StatusOK)
+	if got.RemainingMS <= 0 || got.RemainingMS > 10_000 {
+		t.Errorf("remaining %d ms", got.RemainingMS)
+	}
+	got.RemainingMS = 0
+	if want := (Status{Path: "/a", ID: "n1", Selected: true, Token: n.Token(), Leader: "n1", Value: "10"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if err := n.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(http.StatusServiceUnavailable); got.Selected || got.Token != 0 {
+		t.Errorf("after Stop: %+v", got)
+	}
+}
