@@ -54,18 +54,18 @@ func (l *Locker) owns(path, nonce string) bool {
 // sweep reads an election and removes what nobody owns on the lease. What cannot be removed now is found again by the
 // next audit.
 func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
-	_, _, seen, err := l.commit(ctx, election.Txn{Then: election.ReadAll(path)})
-	if err != nil {
-		l.log.Warn("election not read", "path", path, "error", err)
+	r := l.commit(ctx, election.Txn{Then: election.ReadAll(path)})
+	if r.err != nil {
+		l.log.Warn("election not read", "path", path, "error", r.err)
 		return
 	}
 	txns := make(chan []election.Txn, 1)
-	l.post(func() { txns <- l.orphans(path, lease, seen) })
+	l.post(func() { txns <- l.orphans(path, lease, r.seen) })
 	select {
 	case list := <-txns:
 		for _, txn := range list {
-			ok, _, _, err := l.commit(ctx, txn)
-			l.log.Info("swept", "path", path, "lease", lease, "done", ok, "error", err)
+			r := l.commit(ctx, txn)
+			l.log.Info("swept", "path", path, "lease", lease, "done", r.succeeded, "error", r.err)
 		}
 	case <-ctx.Done():
 	}

@@ -12,35 +12,45 @@ import (
 type believers struct {
 	nodes map[*Node]struct{}
 	timer *time.Timer
+	due   time.Duration // reading of the clock at which the timer fires
 }
 
 // suspendCheck is how soon after a resume a belief that has run out meanwhile is noticed.
 const suspendCheck = 200 * time.Millisecond
 
-func (b *believers) add(n *Node) {
-	if b.nodes == nil {
-		b.nodes = map[*Node]struct{}{}
+// watchOver looks after a node that believes, up to some reading of the clock, or whose work winds down until then.
+func (l *Locker) watchOver(n *Node, until time.Duration) {
+	if len(l.believers.nodes) == 0 || until < l.believers.due {
+		l.wakeAt(l.clock.Now(), until)
 	}
-	b.nodes[n] = struct{}{}
-	b.timer.Reset(0)
+	l.believers.nodes[n] = struct{}{}
 }
 
-func (b *believers) remove(n *Node) { delete(b.nodes, n) }
+// wakeAt looks again at a reading of the clock, or before.
+func (l *Locker) wakeAt(now, until time.Duration) {
+	l.believers.due = min(until, now+suspendCheck)
+	l.believers.timer.Reset(l.believers.due - now)
+}
 
 // expire ends what has run out, and looks again when the next one may.
 func (l *Locker) expire() {
 	now := l.clock.Now()
-	next := suspendCheck
+	next := now + suspendCheck
 	for n := range l.believers.nodes {
-		if b := n.belief.Load(); b.holds(now) {
-			next = min(next, b.remaining(now))
-		} else if _, believes := n.candidate.Leading(); believes {
+		b := n.belief.Load()
+		_, believes := n.candidate.Leading()
+		switch {
+		case b.holds(now):
+			next = min(next, now+b.remaining(now))
+		case believes:
 			n.step(election.Input{What: election.Expired})
-		} else if n.frozen != 0 && now >= n.frozen {
+		case n.frozen != 0 && now >= n.frozen:
 			n.overdue()
+		case n.frozen != 0:
+			next = min(next, n.frozen)
 		}
 	}
 	if len(l.believers.nodes) > 0 {
-		l.believers.timer.Reset(next)
+		l.wakeAt(now, next)
 	}
 }

@@ -47,7 +47,9 @@ func (l *Locker) beats() {
 	for s := range l.streams.open {
 		if f := s.laggard(l.beat.revision); f != nil {
 			l.log.Info("watch stalled", "key", f.key, "progress", f.got, "revision", l.beat.revision)
-			for _, f := range s.leave() {
+			orphans := s.leave()
+			l.streamFailed(orphans)
+			for _, f := range orphans {
 				f.open()
 			}
 			continue

@@ -111,7 +111,7 @@ func (n *Node) begin(ctx context.Context, c *campaign) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, n.l.timeout)
 	defer cancel()
-	err := n.l.ask(limited, start, func(_ error, _ func(error)) { n.abort(s, cmp.Or(ctx.Err(), errUnreached)) })
+	err := n.l.ask(limited, start, func(_ error, _ func(error)) { n.abort(s, cmp.Or(ctx.Err(), n.l.unreached())) })
 	if err != nil && !errors.Is(err, ErrStarted) && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("locked: starting %s at %s: %w", n.id, n.path, err)
 	}
@@ -126,7 +126,7 @@ func (n *Node) rested(t *Term) {
 	t.cancel(nil)
 	n.term, n.frozen = nil, 0
 	if _, leads := n.candidate.Leading(); !leads {
-		n.l.believers.remove(n)
+		delete(n.l.believers.nodes, n)
 	}
 	n.step(election.Input{What: election.Rested})
 }
@@ -137,13 +137,13 @@ func (n *Node) freeze() {
 		return
 	}
 	n.frozen = max(n.deadline, n.keeper.holding.Deadline(n.candidate.Key().Lease))
-	n.l.believers.add(n)
+	n.l.watchOver(n, n.frozen)
 }
 
 // overdue gives up on work that has not ended in time: leadership is handed over while it still runs.
 func (n *Node) overdue() {
 	n.frozen = 0
-	n.l.believers.remove(n)
+	delete(n.l.believers.nodes, n)
 	n.l.counters.overdue++
 	err := fmt.Errorf("locked: the work of the term with token %d at %s goes on although its context has ended: "+
 		"handing over without waiting for it", n.term.token, n.path)

@@ -37,7 +37,6 @@ type Locker struct {
 	ctx    context.Context // ends with the locker
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // all goroutines
-	slots  chan struct{}  // bounds the transactions under way
 	box    *mailbox[func()]
 	closed chan struct{} // closed when the loop takes nothing more
 
@@ -45,6 +44,7 @@ type Locker struct {
 	closing  bool
 	contests map[string]*contest
 	keepers  map[time.Duration][]*keeper
+	orders
 	believers
 	streams
 
@@ -125,12 +125,13 @@ func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
 		client: client, prefix: prefix,
 		leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()), watches: etcdserverpb.NewWatchClient(client.ActiveConnection()),
 		log: o.log, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
-		ctx: ctx, cancel: cancel, slots: make(chan struct{}, 128), box: newMailbox[func()](), closed: make(chan struct{}),
-		counters: counters{ends: map[error]int64{}},
-		streams:  streams{open: map[*stream]struct{}{}},
-		contests: map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
+		ctx: ctx, cancel: cancel, box: newMailbox[func()](), closed: make(chan struct{}),
+		counters:  counters{ends: map[error]int64{}},
+		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
+		streams:   streams{open: map[*stream]struct{}{}},
+		contests:  map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}
-	l.believers.timer, l.beat.timer = stoppedTimer(), stoppedTimer()
+	l.beat.timer = stoppedTimer()
 	l.tasks.Add(1)
 	go l.run()
 	return l

@@ -51,6 +51,9 @@ func WithAuth(user, password string) Option {
 		if user == "" {
 			return &ConfigError{"WithAuth user", `""`, "a user name is required"}
 		}
+		if password == "" { // clientv3 would connect as nobody
+			return &ConfigError{"WithAuth password", `""`, "a password is required"}
+		}
 		o.user, o.password = user, password
 		return nil
 	}

@@ -100,16 +100,20 @@ func (l *Locker) get(ctx context.Context, path, key string, options ...clientv3.
 	}
 	limited, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
+	stop := context.AfterFunc(l.ctx, cancel)
+	defer stop()
 	resp, err := l.client.Get(clientv3.WithRequireLeader(limited), key, options...)
 	switch {
 	case err == nil:
 		return resp, nil
+	case l.ctx.Err() != nil:
+		return nil, ErrClosed
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("locked: reading %s: %w", path, ctx.Err())
 	case limited.Err() != nil:
-		return nil, fmt.Errorf("locked: reading %s: %w: %w", path, errUnreached, err)
+		return nil, fmt.Errorf("locked: reading %s: %w: %w", path, l.unreached(), err)
 	}
-	return nil, fmt.Errorf("locked: %w", explain(path, "read", err))
+	return nil, fmt.Errorf("locked: %w", l.explain(path, "read", err))
 }
 
 func viewOf(path string, resp *clientv3.GetResponse) *election.View {

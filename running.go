@@ -132,40 +132,34 @@ func (n *Node) do(a election.Action) {
 
 // commit sends the candidate's transaction, and tells it what came of it.
 func (n *Node) commit(a election.Action) {
-	n.l.spawn(func() {
-		select {
-		case n.l.slots <- struct{}{}:
-		case <-n.l.ctx.Done():
-			return
-		}
-		succeeded, revision, seen, err := n.l.commit(n.l.ctx, a.Txn)
-		<-n.l.slots
-		n.l.post(func() { n.committed(a, succeeded, revision, seen, err) })
-	})
+	n.l.submit(n.path, a.Txn, func(r result) { n.committed(a, r) })
 }
 
-func (n *Node) committed(a election.Action, succeeded bool, revision int64, seen *snapshot, err error) {
+func (n *Node) committed(a election.Action, r result) {
 	if !n.running {
 		return
 	}
-	r := election.Reply{Seq: a.Seq, Result: outcome(err), Revision: revision}
+	reply := election.Reply{Seq: a.Seq, Result: outcome(r.err), Revision: r.revision}
 	switch {
-	case err != nil:
-		n.failed(a.Kind.String(), err)
-	case !succeeded:
-		r.Result = election.Refused
+	case r.err != nil:
+		n.failed(a.Kind.String(), r.err)
+	case !r.succeeded:
+		reply.Result = election.Refused
 	}
-	if seen != nil {
-		n.contest.Load().saw(seen)
+	if !n.running {
+		return // it failed for good
 	}
-	n.step(election.Input{What: election.Answer, Reply: r})
+	if r.seen != nil {
+		n.contest.Load().saw(r.seen)
+	}
+	n.step(election.Input{What: election.Answer, Reply: reply})
 	n.contest.Load().watchPath()
 }
 
 // failed tells the user of a request that failed. It is repeated, unless it was the first of a start and will not succeed
 // by itself: that fails the start.
 func (n *Node) failed(request string, err error) {
-	n.failure = explain(n.path, request, err)
+	n.failure = n.l.explain(n.path, request, err)
 	n.l.log.Warn("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
 	n.emit(Event{Kind: Error, Cause: n.failure})
 	if final(err) && n.entering != nil {
@@ -207,7 +201,7 @@ func (n *Node) selected() {
 	b.until.Store(int64(n.keeper.holding.Deadline(key.Lease) - n.grace))
 	n.contest.Load().announce(key, key.Mod)
 	n.belief.Store(b)
-	n.l.believers.add(n)
+	n.l.watchOver(n, time.Duration(b.until.Load()))
 	n.l.counters.terms++
 	n.l.log.Info("selected", "path", n.path, "id", n.id, "token", key.Create)
 	n.emit(Event{Kind: Select, Token: key.Create, Revision: key.Mod})
@@ -222,7 +216,7 @@ func (n *Node) deselected(cause error) {
 	b := n.belief.Load()
 	n.cause, n.deadline = cause, n.l.clock.Now()+b.remaining(n.l.clock.Now())+n.grace
 	b.end()
-	n.l.believers.remove(n)
+	delete(n.l.believers.nodes, n)
 	n.l.counters.ends[cause]++
 	n.l.log.Info("deselected", "path", n.path, "id", n.id, "token", b.token, "cause", cause)
 	n.emit(Event{Kind: Deselect, Token: b.token, Cause: cause})

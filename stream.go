@@ -17,7 +17,8 @@ import (
 type streams struct {
 	current  *stream
 	open     map[*stream]struct{}
-	failures int // in a row
+	failures int           // in a row
+	since    time.Duration // reading of the clock at the first of them, or when the user was told of them
 	beat     heartbeat
 }
 
@@ -100,7 +101,7 @@ func (s *stream) ended(err error) {
 	}
 	s.l.log.Info("watch stream ended", "watches", len(s.feeds), "error", err)
 	orphans := s.leave()
-	s.l.streams.failures++
+	s.l.streamFailed(orphans)
 	time.AfterFunc(delay(s.l.streams.failures, time.Second), func() {
 		s.l.post(func() {
 			for _, f := range orphans {
@@ -108,6 +109,23 @@ func (s *stream) ended(err error) {
 			}
 		})
 	})
+}
+
+// streamFailed tells those who listen, once in a request timeout, that their watches cannot be had.
+func (l *Locker) streamFailed(orphans []*feed) {
+	now := l.clock.Now()
+	if l.streams.failures++; l.streams.failures == 1 {
+		l.streams.since = now
+	}
+	if now-l.streams.since < l.timeout {
+		return
+	}
+	l.streams.since = now
+	for _, f := range orphans {
+		if !f.path {
+			f.complain("watch", l.unreached())
+		}
+	}
 }
 
 // leave ends the stream, and gives the watches that were on it.

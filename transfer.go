@@ -110,7 +110,7 @@ func (t *transfer) read(ctx context.Context) (*election.View, error) {
 // leader has begun another term, and must be asked again.
 func (t *transfer) attempt(ctx context.Context, view *election.View, successor string) (done bool, err error) {
 	if err := t.keep(ctx); err != nil {
-		return false, fmt.Errorf("locked: %w", explain(t.path, "transfer", err))
+		return false, fmt.Errorf("locked: %w", t.l.explain(t.path, "transfer", err))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -122,14 +122,14 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	if !ok {
 		return false, ErrTransferPending
 	}
-	succeeded, revision, _, err := t.l.commit(ctx, txn)
-	if err != nil {
-		return false, fmt.Errorf("locked: %w", explain(t.path, "transfer", err))
+	r := t.l.commit(ctx, txn)
+	if r.err != nil {
+		return false, fmt.Errorf("locked: %w", t.l.explain(t.path, "transfer", r.err))
 	}
-	if !succeeded { // somebody was faster: look again
+	if !r.succeeded { // somebody was faster: look again
 		return false, ctx.Err()
 	}
-	return t.wait(ctx, feed, view.Term, revision, successor)
+	return t.wait(ctx, feed, view.Term, r.revision, successor)
 }
 
 // wait watches until the request was obeyed, refused, or overtaken, and keeps it alive meanwhile.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -19,18 +20,6 @@ import (
 type snapshot struct {
 	revision int64
 	changes  []election.Change
-}
-
-// commit sends a transaction of the protocol. The snapshot is that of the branch that was taken; it is nil if nothing was
-// read there.
-func (l *Locker) commit(ctx context.Context, txn election.Txn) (succeeded bool, revision int64, s *snapshot, err error) {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), l.timeout)
-	defer cancel()
-	resp, err := l.client.Txn(ctx).If(cmps(txn.If)...).Then(ops(txn.Then)...).Else(ops(txn.Else)...).Commit()
-	if err != nil {
-		return false, 0, nil, err
-	}
-	return resp.Succeeded, resp.Header.Revision, read(resp.Header.Revision, resp.Responses), nil
 }
 
 // read collects the keys that the ranges of a transaction gave.
@@ -120,9 +109,12 @@ func final(err error) bool {
 }
 
 // explain says what failed, and what to do about it where that is known.
-func explain(path, request string, err error) error {
+func (l *Locker) explain(path, request string, err error) error {
+	err = rpctypes.Error(err)
 	hint := ""
 	switch {
+	case errors.Is(err, context.DeadlineExceeded), status.Code(plain(err)) == codes.DeadlineExceeded, status.Code(plain(err)) == codes.Unavailable:
+		hint = " (" + l.endpoints() + ")"
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		hint = fmt.Sprintf(": the etcd user needs a role with readwrite permission on the key %q and on the prefix %q", path, election.Prefix(path))
 	case errors.Is(err, rpctypes.ErrUserEmpty):
@@ -132,6 +124,11 @@ func explain(path, request string, err error) error {
 	}
 	return fmt.Errorf("%s %s: %w%s", request, path, err, hint)
 }
+
+// unreached is errUnreached, with what was not reached.
+func (l *Locker) unreached() error { return fmt.Errorf("%w (%s)", errUnreached, l.endpoints()) }
+
+func (l *Locker) endpoints() string { return "endpoints: " + strings.Join(l.client.Endpoints(), ", ") }
 
 // plain turns etcd's own kind of error back into the one that gRPC knows.
 func plain(err error) error {

@@ -19,7 +19,7 @@ const (
 	MaxTTL       = time.Hour
 	MaxPathSize  = 1 << 10   // bytes
 	MaxIDSize    = 1 << 8    // bytes
-	MaxValueSize = 512 << 10 // bytes: it is put twice in one request, of which etcd takes 1.5 MiB by default
+	MaxValueSize = 500 << 10 // bytes: it stands three times in one request, of which etcd takes 1.5 MiB by default
 )
 
 // NodeConfig says what a [Node] is. Only the value is required.

@@ -175,7 +175,7 @@ func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
 
 // complain tells everybody of an error that will not go away by itself.
 func (f *feed) complain(request string, err error) {
-	f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: explain(f.c.path, request, err)}, everybody)
+	f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: f.l.explain(f.c.path, request, err)}, everybody)
 }
 
 // read reads the state once the watch is open, for as long as that takes.
@@ -184,23 +184,23 @@ func (f *feed) read(attempt int) {
 	if !f.whole && !f.path {
 		txn.Then = []election.Op{{Kind: election.Get, Key: f.key, Prefix: true}}
 	}
-	f.l.spawn(func() {
-		_, _, seen, err := f.l.commit(f.ctx, txn)
-		if err != nil {
-			pause(f.ctx, delay(attempt, time.Second))
-		}
-		f.l.post(func() {
-			switch {
-			case f.ctx.Err() != nil:
-			case err == nil:
-				f.c.saw(seen)
-			default:
-				f.l.log.Warn("election not read", "path", f.c.path, "error", err)
-				if final(err) {
-					f.complain("read", err)
-				}
-				f.read(attempt + 1)
+	f.l.submit(f.c.path, txn, func(r result) {
+		switch {
+		case f.ctx.Err() != nil:
+		case r.err == nil:
+			f.c.saw(r.seen)
+		default:
+			f.l.log.Warn("election not read", "path", f.c.path, "error", r.err)
+			if final(r.err) {
+				f.complain("read", r.err)
 			}
-		})
+			time.AfterFunc(delay(attempt, time.Second), func() {
+				f.l.post(func() {
+					if f.ctx.Err() == nil {
+						f.read(attempt + 1)
+					}
+				})
+			})
+		}
 	})
 }

@@ -49,8 +49,8 @@ type Candidate struct {
 	askedData  string
 	askedLease int64
 	askedMod   int64   // ModRevision of the key that it was for
-	lost       []int64 // leases named by rewrites of which nothing was heard
-	lostMod    int64   // ModRevision of the key that those were for: they can be done as long as it is that
+	lost       []int64 // leases named by transactions of which nothing was heard
+	lostMod    int64   // ModRevision of the key that those would put: they can be done as long as it is that
 	seq        uint64
 	doubt      bool // the outcome of the last transaction is unknown
 	pause      bool // wait before the next transaction
@@ -123,7 +123,7 @@ func (c *Candidate) NeedsPath(v *View) bool {
 
 // Step takes one input and returns what is to be done about it, in order.
 func (c *Candidate) Step(in Input) []Action {
-	var out []Action
+	out := c.lapse(in)
 	c.take(in)
 	if in.View.Revision >= c.at {
 		c.locate(in.View)
@@ -179,13 +179,13 @@ func (c *Candidate) answered(r Reply) {
 		c.pause = true
 	default:
 		c.doubt, c.pause = true, true
-		if kind == Rewrite && c.askedMod == c.key.Mod {
+		if c.askedLease != 0 && c.askedMod == c.key.Mod {
 			c.lose(c.askedLease)
 		}
 	}
 }
 
-// lose notes that a rewrite of the key as it is may still be done, unheard of.
+// lose notes that a transaction that puts the key as it is may still be done, unheard of.
 func (c *Candidate) lose(lease int64) {
 	if !c.unsettled() {
 		c.lost = nil
@@ -193,8 +193,11 @@ func (c *Candidate) lose(lease int64) {
 	c.lost, c.lostMod = append(c.lost, lease), c.key.Mod
 }
 
-// unsettled reports whether a rewrite of which nothing was heard may still be done. The next one ends that.
-func (c *Candidate) unsettled() bool { return len(c.lost) > 0 && c.lostMod == c.key.Mod }
+// unsettled reports whether a transaction of which nothing was heard may still put the key, with what was wanted and on the
+// lease that was current then. The next one ends that.
+func (c *Candidate) unsettled() bool {
+	return len(c.lost) > 0 && c.lostMod == c.key.Mod && c.key.Exists()
+}
 
 // patience is how many refusals in a row a candidate answers at once, with what it has just read.
 const patience = 3

@@ -5,12 +5,19 @@ import (
 	"time"
 )
 
+// lapse ends a belief that has run out, before anything in the input can move its end: what comes too late revives nothing.
+func (c *Candidate) lapse(in Input) []Action {
+	if c.believing && in.At >= c.Until(in.Holding) {
+		return c.deselect(Lapsed, nil)
+	}
+	return nil
+}
+
 // believe ends or begins the candidate's belief to lead, by what it knows now.
 func (c *Candidate) believe(in Input, out []Action) []Action {
 	if c.believing {
 		if cause := c.ended(in); cause != None {
-			c.believing, c.spent = false, c.token
-			out = append(out, Action{Do: Deselect, Cause: cause, Token: c.token})
+			out = c.deselect(cause, out)
 		}
 	}
 	if !c.believing && c.elected(in) {
@@ -18,6 +25,11 @@ func (c *Candidate) believe(in Input, out []Action) []Action {
 		out = append(out, Action{Do: Select, Token: c.token})
 	}
 	return out
+}
+
+func (c *Candidate) deselect(cause Cause, out []Action) []Action {
+	c.believing, c.spent = false, c.token
+	return append(out, Action{Do: Deselect, Cause: cause, Token: c.token})
 }
 
 // ended tells why the term that is believed in has ended, None if it has not.
@@ -36,10 +48,10 @@ func (c *Candidate) ended(in Input) Cause {
 }
 
 // elected reports whether the candidate may begin to believe in its term. Only one that it has never believed in will do,
-// on a lease that is proven to be alive, and after the work of the last term has ended.
+// on a lease that is proven to be alive, after the work of the last term has ended, and not to hand it over at once.
 func (c *Candidate) elected(in Input) bool {
 	return c.want && c.place == Elected && c.key.Create > c.spent && !c.working &&
-		!c.overwritten(in.View) && !c.suspicious(in.View) && in.At < c.Until(in.Holding)
+		!c.overwritten(in.View) && !c.suspicious(in.View) && !c.successor(in.View).Exists() && in.At < c.Until(in.Holding)
 }
 
 // Until is the reading of the clock at which belief in the candidate's term ends: that of the lease that its key is on, and

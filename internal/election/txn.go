@@ -7,6 +7,20 @@ type Txn struct {
 	Else []Op
 }
 
+// Size is about how many bytes the values in the transaction have.
+func (t *Txn) Size() int {
+	n := 0
+	for _, branch := range [...][]Op{t.Then, t.Else} {
+		for _, o := range branch {
+			n += len(o.Value)
+			if o.Txn != nil {
+				n += o.Txn.Size()
+			}
+		}
+	}
+	return n
+}
+
 // Field is the revision of a key that a compare looks at.
 type Field uint8
 

@@ -1,0 +1,138 @@
+package locked
+
+import (
+	"context"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/election"
+)
+
+// Transactions of many elections travel together when there are many: a locker that stops ten thousand nodes, or moves
+// them to a new lease, would otherwise wait for ten thousand commits. A few requests are under way at a time, and what has
+// queued up meanwhile shares the next ones, as transactions nested in one. A lone transaction travels alone, at once.
+
+const (
+	requestsUnderWay = 16
+	batchTxns        = 48        // etcd allows 128 operations at each level of a transaction
+	batchBytes       = 256 << 10 // of the 1.5 MiB that etcd allows
+)
+
+// order is a transaction of one election, and what to do with its result.
+type order struct {
+	path string
+	txn  election.Txn
+	done func(result)
+}
+
+// result is what came of a transaction.
+type result struct {
+	succeeded bool
+	revision  int64
+	seen      *snapshot // of the branch that was taken, nil if nothing was read there
+	err       error
+}
+
+// orders are the transactions of a locker. They belong to the loop.
+type orders struct {
+	queue    []order
+	underWay int
+}
+
+// submit sends a transaction, alone or with others, and does done with its result in the loop.
+func (l *Locker) submit(path string, txn election.Txn, done func(result)) {
+	l.orders.queue = append(l.orders.queue, order{path, txn, done})
+	if len(l.orders.queue) == 1 {
+		l.post(l.dispatch) // once everything else that is known has had its say
+	}
+}
+
+// dispatch sends what has queued up, as far as it may.
+func (l *Locker) dispatch() {
+	for len(l.orders.queue) > 0 && l.orders.underWay < requestsUnderWay {
+		batch := l.nextBatch()
+		l.orders.underWay++
+		l.spawn(func() {
+			results := l.commitAll(l.ctx, batch)
+			l.post(func() {
+				l.orders.underWay--
+				for i, o := range batch {
+					o.done(results[i])
+				}
+				l.dispatch()
+			})
+		})
+	}
+}
+
+// nextBatch takes transactions of different elections from the queue: no more than are needed to spread it over the
+// requests that may be sent now. Two of one election must not share a request: their compares would not see each other.
+func (l *Locker) nextBatch() []order {
+	free := requestsUnderWay - l.orders.underWay
+	share := min(batchTxns, (len(l.orders.queue)+free-1)/free)
+	paths, size := map[string]bool{}, 0
+	var batch, rest []order
+	for i, o := range l.orders.queue {
+		if len(batch) == share || size > batchBytes {
+			rest = append(rest, l.orders.queue[i:]...)
+			break
+		}
+		if paths[o.path] {
+			rest = append(rest, o)
+			continue
+		}
+		paths[o.path] = true
+		size += o.txn.Size()
+		batch = append(batch, o)
+	}
+	l.orders.queue = rest
+	return batch
+}
+
+// commitAll commits transactions in one request. If etcd refuses that, each is tried on its own, so that none suffers from
+// another's missing permission.
+func (l *Locker) commitAll(ctx context.Context, batch []order) []result {
+	if len(batch) == 1 {
+		return []result{l.commit(ctx, batch[0].txn)}
+	}
+	nested := make([]clientv3.Op, len(batch))
+	for i, o := range batch {
+		nested[i] = clientv3.OpTxn(cmps(o.txn.If), ops(o.txn.Then), ops(o.txn.Else))
+	}
+	resp, err := l.send(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.Then(nested...) })
+	results := make([]result, len(batch))
+	for i, o := range batch {
+		switch {
+		case err == nil:
+			results[i] = resultOf(resp.Header.Revision, resp.Responses[i].GetResponseTxn())
+		case outcome(err) == election.Denied || gone(err):
+			results[i] = l.commit(ctx, o.txn)
+		default:
+			results[i] = result{err: err}
+		}
+	}
+	return results
+}
+
+// commit commits one transaction.
+func (l *Locker) commit(ctx context.Context, txn election.Txn) result {
+	resp, err := l.send(ctx, func(t clientv3.Txn) clientv3.Txn {
+		return t.If(cmps(txn.If)...).Then(ops(txn.Then)...).Else(ops(txn.Else)...)
+	})
+	if err != nil {
+		return result{err: err}
+	}
+	return resultOf(resp.Header.Revision, (*etcdserverpb.TxnResponse)(resp))
+}
+
+// send sends one request, within the request timeout.
+func (l *Locker) send(ctx context.Context, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), l.timeout)
+	defer cancel()
+	return build(l.client.Txn(ctx)).Commit()
+}
+
+func resultOf(revision int64, resp *etcdserverpb.TxnResponse) result {
+	return result{succeeded: resp.Succeeded, revision: revision, seen: read(revision, resp.Responses)}
+}

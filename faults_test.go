@@ -1,0 +1,364 @@
+package locked
+
+import (
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+// Law 8: a leader whose lease is revoked by somebody else is deselected, enters the queue again, and leads again when its
+// turn comes.
+func TestLeaseRevokedUnderLeader(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a)
+	first := ea.await(Select)
+	e.revoke(e.only("/p:::term/").Lease)
+	if d := ea.await(Deselect); d.Cause != ErrRemoved && d.Cause != ErrExpired { // by the watch, or by the next renewal
+		t.Error(d)
+	}
+	second := ea.await(Select)
+	if second.Token <= first.Token {
+		t.Error(second)
+	}
+
+	start(t, b)
+	e.revoke(e.only("/p:::term/").Lease)
+	ea.await(Deselect)
+	eb.await(Select)
+	eventually(t, "a waits again", func() bool { return len(e.keys("/p:::queue/")) == 1 })
+	stop(t, b)
+	ea.await(Select)
+}
+
+// Law 8: one that waits and whose lease is revoked by somebody else enters again; the leader is not disturbed.
+func TestLeaseRevokedUnderWaiter(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	// The TTL is longer than any hitch of the machine.
+	a := node(t, locker(t, e.Endpoint()), "/p", NodeConfig{ID: "a", Value: "v", TTL: time.Minute})
+	l := locker(t, e.Endpoint())
+	b, sibling := candidate(t, l, "/p", "b"), candidate(t, l, "/q", "sibling")
+	ea, eb, es := listen(t, a), listen(t, b), listen(t, sibling)
+	start(t, a, b, sibling)
+	ea.await(Select)
+	es.await(Select)
+	for range 3 {
+		old := e.only("/p:::queue/")
+		e.revoke(old.Lease)
+		eventually(t, "b waits again", func() bool {
+			now := e.keys("/p:::queue/")
+			return len(now) == 1 && now[0].Lease != old.Lease && now[0].CreateRevision > old.CreateRevision
+		})
+	}
+	es.await(Deselect) // its lease was the same one
+	es.await(Select)
+	if ea.count(Deselect) != 0 || !a.IsSelected() {
+		t.Error("the leader was disturbed")
+	}
+	stop(t, a)
+	eb.await(Select)
+}
+
+// PATH deleted by hand: the leader steps down with ErrRemoved and begins a new term, which restores PATH; those who wait
+// keep waiting.
+func TestPathDeleted(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	believing(t, a, b)
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a, b)
+	token := ea.await(Select).Token
+	for range 3 {
+		e.delete("/p")
+		ea.await(Deselect, because(ErrRemoved))
+		next := ea.await(Select)
+		if next.Token <= token {
+			t.Error("token", next.Token, "after", token)
+		}
+		token = next.Token
+		e.want("/p", "a:::value of a")
+	}
+	if eb.count(Select) != 0 {
+		t.Error("the other one was elected")
+	}
+	stop(t, a)
+	eb.await(Select)
+}
+
+// The term key deleted by hand: the leader steps down with ErrRemoved and begins a new term.
+func TestTermDeleted(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	believing(t, a, b)
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a, b)
+	token := ea.await(Select).Token
+	for range 3 {
+		e.delete(string(e.only("/p:::term/").Key))
+		ea.await(Deselect, because(ErrRemoved))
+		next := ea.await(Select)
+		if next.Token <= token {
+			t.Error("token", next.Token, "after", token)
+		}
+		token = next.Token
+	}
+	stop(t, a)
+	eb.await(Select)
+	if got := len(e.keys("/p")); got != 2 {
+		t.Errorf("%d keys", got)
+	}
+}
+
+// The queue key of one that waits, deleted by hand: it enters again, as the last.
+func TestQueueKeyDeleted(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	l := locker(t, e.Endpoint())
+	start(t, candidate(t, l, "/p", "a"), candidate(t, l, "/p", "b"), candidate(t, l, "/p", "c"))
+	checkCandidates(t, l, "/p", "a", "b", "c")
+	e.delete(string(e.keys("/p:::queue/")[0].Key))
+	eventually(t, "b waits again", func() bool { return len(e.keys("/p:::queue/")) == 2 })
+	checkCandidates(t, l, "/p", "a", "c", "b")
+}
+
+// PATH overwritten by hand: the leader steps down with ErrRemoved, says what holds PATH, waits, leaves it alone, and comes
+// back when it is deleted.
+func TestPathOverwritten(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	believing(t, a, b)
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a, b)
+	ea.await(Select)
+	e.put("/p", "mine now")
+	ea.await(Deselect, because(ErrRemoved))
+	ea.rewind()
+	ea.await(Error, naming("/p", "mine now"))
+	eb.await(Vacant)
+	eb.rewind()
+	eb.await(Error, naming("/p", "mine now"))
+	eventually(t, "both wait", func() bool { return len(e.keys("/p:::queue/")) == 2 && len(e.keys("/p:::term/")) == 0 })
+
+	revision := e.put("/p", "still mine")
+	eb.await(Error, naming("/p", "still mine"))
+	if kv := e.get("/p"); kv.ModRevision != revision || a.IsSelected() || b.IsSelected() {
+		t.Error("it was not left alone:", kv)
+	}
+	e.delete("/p")
+	eb.await(Select) // it stood before the one that had to queue again
+	stop(t, b)
+	ea.await(Select)
+}
+
+// PATH held by somebody else from the beginning: a start succeeds, and the node waits until PATH is deleted.
+func TestPathTaken(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	e.put("/p", "a stranger:::here")
+	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	believing(t, a, b)
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a, b)
+	ea.await(Error, naming("/p", "a stranger:::here"))
+	eventually(t, "both wait", func() bool { return len(e.keys("/p:::queue/")) == 2 })
+	stop(t, a) // one that was told can leave, the next one is told then
+	eb.await(Error, naming("/p", "a stranger:::here"))
+	start(t, a)
+	e.want("/p", "a stranger:::here")
+	e.delete("/p")
+	eb.await(Select)
+	stop(t, b)
+	ea.await(Select)
+}
+
+// A stranger's PATH on a lease goes with it.
+func TestPathTakenForAWhile(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	lease, err := e.client.Grant(t.Context(), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.client.Put(t.Context(), "/p", "x", clientv3.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
+	n := candidate(t, locker(t, e.Endpoint()), "/p", "n")
+	events := listen(t, n)
+	start(t, n)
+	events.await(Error, naming("/p"))
+	e.revoke(int64(lease.ID))
+	events.await(Select)
+}
+
+// Law 11: an enter that commits after its node was stopped elects nobody for long, although a sibling keeps the lease
+// alive: the audit resigns for it, or hands over to the one that waits, or takes it out of the queue.
+func TestEnterCommitsLate(t *testing.T) {
+	t.Parallel()
+	for name, others := range map[string]int{"alone": 0, "before one": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := server(t, etcdserver.Config{})
+			client, g := dialGate(t, e)
+			l := lockerOn(t, client)
+			start(t, candidate(t, l, "/sibling", "sibling"))
+			late := candidate(t, l, "/p", "late")
+			stopLost(t, g, late, func(r *rule) {
+				r.release(t)
+				e.want("/p", "late:::value of late")
+			})
+			for range others {
+				n := candidate(t, locker(t, e.Endpoint()), "/p", "other")
+				events := listen(t, n)
+				start(t, n)
+				events.await(Select)
+				if events.count(Vacant) > 1 {
+					t.Error("not handed over")
+				}
+				stop(t, n)
+			}
+			eventually(t, "the audit", func() bool { return len(e.keys("/p")) == 0 })
+			if late.IsSelected() {
+				t.Error("selected after the stop")
+			}
+		})
+	}
+
+	t.Run("behind another", func(t *testing.T) {
+		t.Parallel()
+		e := server(t, etcdserver.Config{})
+		leader := node(t, locker(t, e.Endpoint()), "/p", NodeConfig{ID: "leader", Value: "v", TTL: time.Minute})
+		client, g := dialGate(t, e)
+		l := lockerOn(t, client)
+		start(t, candidate(t, l, "/sibling", "sibling"), leader)
+		stopLost(t, g, candidate(t, l, "/p", "late"), func(r *rule) {
+			r.release(t)
+			e.only("/p:::queue/")
+		})
+		eventually(t, "the audit", func() bool { return len(e.keys("/p")) == 2 })
+		if !leader.IsSelected() {
+			t.Error("the leader was disturbed")
+		}
+	})
+}
+
+// stopLost starts a node, loses its enter, and stops it, so that the enter is still on its way then.
+func stopLost(t *testing.T, g *gate, n *Node, after func(*rule)) {
+	t.Helper()
+	lost := g.loseAll(puts(n.Path()))
+	started := make(chan error, 1)
+	go func() { started <- n.Start(t.Context()) }()
+	lost.await(t)
+	stop(t, n)
+	if err := <-started; err == nil {
+		t.Fatal("started")
+	}
+	after(lost)
+}
+
+// A node that is stopped while a handover to it is under way resigns, or hands on to the next one: whichever of the two
+// transactions comes first.
+func TestStoppedDuringHandover(t *testing.T) {
+	t.Parallel()
+	t.Run("handover first", func(t *testing.T) {
+		t.Parallel()
+		e := server(t, etcdserver.Config{})
+		client, g := dialGate(t, e)
+		a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, lockerOn(t, client), "/p", "b")
+		c := candidate(t, locker(t, e.Endpoint()), "/p", "c")
+		believing(t, a, b, c)
+		eb, ec := listen(t, b), listen(t, c)
+		start(t, a, b, c)
+		leave := g.delay(deletes("/p:::queue/"))
+		stopped := make(chan error, 1)
+		go func() { stopped <- b.Stop(t.Context()) }()
+		leave.await(t)
+		stop(t, a)
+		e.want("/p", "b:::value of b")
+		leave.release(t)
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		ec.await(Select)
+		if eb.count(Select) != 0 || ec.count(Vacant) > 1 {
+			t.Error("one that does not want to lead was selected, or PATH was absent")
+		}
+	})
+	t.Run("leave first", func(t *testing.T) {
+		t.Parallel()
+		e := server(t, etcdserver.Config{})
+		client, g := dialGate(t, e)
+		a, b := candidate(t, lockerOn(t, client), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+		believing(t, a, b)
+		eb := listen(t, b)
+		start(t, a, b)
+		handover := g.delay(puts("/p"))
+		stopped := make(chan error, 1)
+		go func() { stopped <- a.Stop(t.Context()) }()
+		handover.await(t)
+		stop(t, b)
+		handover.release(t)
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		if kvs := e.keys("/p"); len(kvs) != 0 || eb.count(Select) != 0 {
+			t.Error("left behind:", kvs)
+		}
+	})
+}
+
+// A handover whose answer is lost is found out about by reading.
+func TestHandoverAnswerLost(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	client, g := dialGate(t, e)
+	a, b := candidate(t, lockerOn(t, client), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	believing(t, a, b)
+	eb := listen(t, b)
+	start(t, a, b)
+	lost := g.lose(puts("/p"))
+	stopped := make(chan error, 1)
+	go func() { stopped <- a.Stop(t.Context()) }()
+	lost.await(t)
+	if err := <-stopped; err != nil { // by the second attempt
+		t.Error(err)
+	}
+	token := eb.await(Select).Token
+	lost.release(t) // and the first one changes nothing any more
+	eb.await(Refresh)
+	if got := e.only("/p:::term/").CreateRevision; got != token {
+		t.Error("token", got, "after", token)
+	}
+}
+
+// A value whose answer is lost is set in the end, without a new term.
+func TestSetValueAnswerLost(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	client, g := dialGate(t, e)
+	n := node(t, lockerOn(t, client), "/p", NodeConfig{ID: "n", Value: "old", TTL: time.Minute})
+	events := listen(t, n)
+	start(t, n)
+	token := events.await(Select).Token
+	lost := g.lose(puts("/p"))
+	if err := n.SetValue(patient(t), "new"); err != nil {
+		t.Error(err)
+	}
+	e.want("/p", "n:::new")
+	lost.release(t)
+	if err := n.SetValue(patient(t), "newer"); err != nil {
+		t.Error(err)
+	}
+	e.want("/p", "n:::newer")
+	if n.Token() != token {
+		t.Error("token", n.Token(), "after", token)
+	}
+}

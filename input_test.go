@@ -1,0 +1,477 @@
+package locked
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+// Ids, values and paths of every awkward kind go through etcd unchanged, to the keys, the events and the calls.
+func TestAwkwardNames(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	l, other := locker(t, e.Endpoint()), locker(t, e.Endpoint())
+	long := strings.Repeat("x", MaxPathSize)
+	for _, tt := range []struct{ what, path, id, value string }{
+		{"a separator in the value", "/p", "a", "b:::c:::"},
+		{"nothing but a separator", "/p", "a", ":::"},
+		{"colons in front of the value", "/p", "a", ":b"},
+		{"colons", "/p:q::r", "::a:b::c", "::"},
+		{"newlines", "/p", "a", "\n\r\n"},
+		{"zero bytes", "/p", "a", "\x00b\x00"},
+		{"no UTF-8", "/p", "a", "\xff\xfe\x80"},
+		{"a space", "/p", "a", " "},
+		{"spaces", "/ p ", " the id ", "the value"},
+		{"slashes", "//p//", "a/b/", "c/d"},
+		{"other letters", "/größe/日本/🔒", "ünï-ÇØ-🗝", "värde"},
+		{"no slash", "p", "a", "v"},
+		{"letters of ranges", "~\u00ff\U0010ffff", "a", "v"},
+		{"long names", long, strings.Repeat("i", MaxIDSize), "v"},
+		{"the largest value", long, strings.Repeat("i", MaxIDSize), strings.Repeat("\x00v", MaxValueSize/2)},
+		{"a key of the protocol's", "/p", "queue/x", "term/y"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			cfg := NodeConfig{ID: tt.id, Value: tt.value, TTL: 10 * time.Second}
+			n := node(t, l, tt.path, cfg)
+			cfg.ID = "2" + strings.TrimLeft(tt.id, "ü")[1:]
+			next := node(t, other, tt.path, cfg)
+			events := listen(t, next)
+			start(t, n, next)
+			e.want(tt.path, tt.id+":::"+tt.value)
+			leader, err := other.Leader(t.Context(), tt.path)
+			if err != nil || leader.ID != tt.id || leader.Value != tt.value || leader.Path != tt.path {
+				t.Errorf("leader %.200v: %v", leader, err)
+			}
+			events.await(Change, of(tt.id), value(tt.value))
+			if candidates, err := l.Candidates(t.Context(), tt.path); err != nil || len(candidates) != 2 || candidates[1].ID != next.LocalID() {
+				t.Errorf("%.200v: %v", candidates, err)
+			}
+			if all, err := l.Elections(t.Context(), tt.path); err != nil || len(all) != 1 || all[0] != leader {
+				t.Errorf("%.200v: %v", all, err)
+			}
+			stop(t, n)
+			events.await(Select, of(next.LocalID()), value(tt.value))
+			e.want(tt.path, next.LocalData())
+			if err := next.SetValue(patient(t), tt.value[1:]+"!"); err != nil {
+				t.Error(err)
+			}
+			stop(t, next)
+		})
+	}
+}
+
+// Settings that cannot work are refused at once, by an error that names the field, the value and what is allowed; nothing
+// is sent to etcd.
+func TestRefusedNodes(t *testing.T) {
+	t.Parallel()
+	l := locker(t, deadEndpoint(t))
+	good := NodeConfig{ID: "a", Value: "v"}
+	with := func(change func(*NodeConfig)) NodeConfig {
+		cfg := good
+		change(&cfg)
+		return cfg
+	}
+	id := func(s string) NodeConfig { return with(func(c *NodeConfig) { c.ID = s }) }
+	ttl := func(d time.Duration) NodeConfig { return with(func(c *NodeConfig) { c.TTL = d }) }
+	grace := func(d time.Duration) NodeConfig { return with(func(c *NodeConfig) { c.Grace = d }) }
+	for name, tt := range map[string]struct {
+		path  string
+		cfg   NodeConfig
+		field string
+		wants []string
+	}{
+		"no path":             {"", good, "path", []string{`""`, "empty"}},
+		"path with separator": {"/a:::b", good, "path", []string{`"/a:::b"`, `":::"`}},
+		"path ends in colon":  {"/a:", good, "path", []string{`"/a:"`, `end in ":"`}},
+		"path with newline":   {"/a\n", good, "path", []string{`"/a\n"`, "control characters"}},
+		"path with zero":      {"/a\x00b", good, "path", []string{`"/a\x00b"`, "control characters"}},
+		"path with delete":    {"/a\x7f", good, "path", []string{"control characters"}},
+		"path not UTF-8":      {"/a\xff", good, "path", []string{`"/a\xff"`, "UTF-8"}},
+		"long path":           {strings.Repeat("p", 1025), good, "path", []string{`ppp"…`, "1025", "1024"}},
+		"id with separator":   {"/p", id("a:::b"), "ID", []string{`"a:::b"`, `":::"`}},
+		"id ends in colon":    {"/p", id("a:"), "ID", []string{`"a:"`, `end in ":"`}},
+		"id ends in colons":   {"/p", id("a::"), "ID", []string{`"a::"`, `end in ":"`}},
+		"id with tab":         {"/p", id("a\tb"), "ID", []string{`"a\tb"`, "control characters"}},
+		"id not UTF-8":        {"/p", id("\xc0"), "ID", []string{"UTF-8"}},
+		"long id":             {"/p", id(strings.Repeat("i", 257)), "ID", []string{"257", "256"}},
+		"no value":            {"/p", with(func(c *NodeConfig) { c.Value = "" }), "Value", []string{"empty"}},
+		"large value":         {"/p", with(func(c *NodeConfig) { c.Value = strings.Repeat("v", MaxValueSize+1) }), "Value", []string{"bytes"}},
+		"TTL too short":       {"/p", ttl(999 * time.Millisecond), "TTL", []string{"999ms", "1s", "1h0m0s"}},
+		"TTL too long":        {"/p", ttl(time.Hour + 1), "TTL", []string{"1h0m0.000000001s", "1h0m0s"}},
+		"negative TTL":        {"/p", ttl(-time.Second), "TTL", []string{"-1s"}},
+		"negative grace":      {"/p", grace(-1), "Grace", []string{"-1ns"}},
+		"grace too long":      {"/p", grace(DefaultTTL/3 + 1), "Grace", []string{"3.333333334s", "third of the TTL"}},
+	} {
+		n, err := l.Node(tt.path, tt.cfg)
+		if n != nil {
+			t.Errorf("%s: was accepted", name)
+			continue
+		}
+		var bad *ConfigError
+		if !errors.As(err, &bad) || bad.Field != tt.field {
+			t.Errorf("%s: %v is not about %s", name, err, tt.field)
+			continue
+		}
+		for _, want := range append(tt.wants, tt.field) {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q does not say %q", name, err, want)
+			}
+		}
+		if len(err.Error()) > 300 {
+			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
+		}
+	}
+
+	// Fractions of a second are rounded up, which the grace is counted from.
+	n := node(t, l, "/p", NodeConfig{Value: "v", TTL: 1001 * time.Millisecond})
+	if n.ttl != 2*time.Second || n.grace != 400*time.Millisecond {
+		t.Error(n.ttl, n.grace)
+	}
+	// An id that is made up is another one each time, and passes for an id.
+	other := node(t, l, "/p", NodeConfig{Value: "v"})
+	if n.LocalID() == other.LocalID() || checkName("ID", n.LocalID(), MaxIDSize) != nil || n.ttl == other.ttl {
+		t.Error(n.LocalID(), other.LocalID())
+	}
+
+	// The calls that take a path refuse the same ones.
+	for call, err := range map[string]error{
+		"Leader":     second(l.Leader(t.Context(), "/a:")),
+		"Candidates": second(l.Candidates(t.Context(), "")),
+		"Transfer":   l.Transfer(t.Context(), "/a\n", ""),
+		"Watch":      (<-l.Watch(t.Context(), "/a:")).Cause,
+	} {
+		var bad *ConfigError
+		if !errors.As(err, &bad) || bad.Field != "path" {
+			t.Error(call, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Options that cannot work are refused by New and NewFromClient, which then leave nothing behind.
+func TestRefusedOptions(t *testing.T) {
+	t.Parallel()
+	client := dial(t, clientv3.Config{Endpoints: []string{deadEndpoint(t)}})
+	for name, tt := range map[string]struct {
+		option Option
+		wants  []string
+	}{
+		"TTL":             {WithTTL(0), []string{"WithTTL", "0s", "1s", "1h0m0s"}},
+		"TTL too long":    {WithTTL(2 * time.Hour), []string{"WithTTL", "2h0m0s"}},
+		"timeout":         {WithRequestTimeout(time.Millisecond), []string{"WithRequestTimeout", "1ms", "100ms", "1m"}},
+		"timeout too big": {WithRequestTimeout(time.Hour), []string{"WithRequestTimeout", "1h0m0s"}},
+		"logger":          {WithLogger(nil), []string{"WithLogger", "nil"}},
+		"user":            {WithAuth("", "x"), []string{"WithAuth", "user"}},
+		"password":        {WithAuth("x", ""), []string{"WithAuth", "password"}},
+	} {
+		_, err := New("127.0.0.1:1", tt.option)
+		refused(t, name, err, tt.wants...)
+		_, err = NewFromClient(client, tt.option)
+		refused(t, name, err, tt.wants...)
+	}
+	for _, endpoints := range []string{"", " , ", ","} {
+		_, err := New(endpoints)
+		refused(t, "endpoints", err, "endpoints", "HOST:PORT")
+	}
+	_, err := NewFromClient(nil)
+	refused(t, "no client", err, "client")
+	_, err = NewFromClient(clientv3.NewCtxClient(t.Context()))
+	refused(t, "a client of nothing", err, "client")
+	_, err = NewFromClient(client, WithTLS(&tls.Config{}))
+	refused(t, "TLS of another's client", err, "WithTLS")
+	_, err = NewFromClient(client, WithAuth("a", "b"))
+	refused(t, "auth of another's client", err, "WithAuth")
+}
+
+func refused(t *testing.T, what string, err error, wants ...string) {
+	t.Helper()
+	var bad *ConfigError
+	if !errors.As(err, &bad) {
+		t.Errorf("%s: %v", what, err)
+		return
+	}
+	for _, want := range wants {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %q does not say %q", what, err, want)
+		}
+	}
+}
+
+// deadEndpoint is one where nobody answers.
+func deadEndpoint(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// silentEndpoint is one that accepts connections and says nothing.
+func silentEndpoint(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+// New does not wait for etcd: where nobody answers, each call says so within the request timeout, and names the endpoint.
+// Law 11: a locker that has never reached etcd can be closed at once.
+func TestDeadEndpoint(t *testing.T) {
+	t.Parallel()
+	for kind, endpoint := range map[string]string{"nobody listens": deadEndpoint(t), "silence": silentEndpoint(t)} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			const timeout = 500 * time.Millisecond
+			l := locker(t, endpoint, WithRequestTimeout(timeout))
+			n := node(t, l, "/p", NodeConfig{ID: "n", Value: "v", TTL: time.Second})
+			heard, observed := listen(t, n), observe(t, l, "/p")
+			for call, f := range map[string]func() error{
+				"Start":      func() error { return n.Start(t.Context()) },
+				"Leader":     func() error { return second(l.Leader(t.Context(), "/p")) },
+				"Candidates": func() error { return second(l.Candidates(t.Context(), "/p")) },
+				"Elections":  func() error { return second(l.Elections(t.Context(), "/p")) },
+				"Transfer":   func() error { return l.Transfer(t.Context(), "/p", "") },
+			} {
+				begin := time.Now()
+				err := f()
+				if took := time.Since(begin); took > 10*timeout {
+					t.Errorf("%s took %v", call, took)
+				}
+				if err == nil || !strings.Contains(err.Error(), endpoint) || !strings.Contains(err.Error(), "/p") {
+					t.Errorf("%s does not name the endpoint %s and the path: %v", call, endpoint, err)
+				}
+
+				// A context that ends before is what the call ends with.
+				ctx, cancel := context.WithTimeout(t.Context(), timeout/10)
+				if call == "Start" {
+					err = n.Start(ctx)
+				} else {
+					err = second(l.Leader(ctx, "/p"))
+				}
+				if cancel(); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: %v", call, err)
+				}
+			}
+			heard.await(Error, naming("/p", endpoint))
+			observed.await(Error, naming("/p", endpoint))
+			stop(t, n)
+			if n.IsSelected() {
+				t.Error("selected")
+			}
+
+			// Two nodes that wait for etcd, and the locker is closed under them.
+			a, b := candidate(t, l, "/q", "a"), candidate(t, l, "/q", "b")
+			started := make(chan error, 2)
+			for _, n := range []*Node{a, b} {
+				go func() { started <- n.Start(t.Context()) }()
+			}
+			eventually(t, "both are starting", func() bool { return a.contest.Load() != nil && b.contest.Load() != nil })
+			begin := time.Now()
+			if err := l.Close(patient(t)); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begin); took > 10*timeout {
+				t.Error("close took", took)
+			}
+			for range 2 {
+				if err := <-started; err == nil {
+					t.Error("started")
+				}
+			}
+		})
+	}
+
+	// With a password New must ask for a token, and so says it itself.
+	t.Run("with auth", func(t *testing.T) {
+		t.Parallel()
+		endpoint := deadEndpoint(t)
+		begin := time.Now()
+		_, err := New(endpoint, WithAuth("user", "password"), WithRequestTimeout(300*time.Millisecond))
+		if err == nil || !strings.Contains(err.Error(), endpoint) || strings.Contains(err.Error(), "password") {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Error("took", took)
+		}
+	})
+}
+
+// A start that fails can be repeated when etcd is there.
+func TestStartLater(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
+	l := locker(t, e.Endpoint(), WithRequestTimeout(300*time.Millisecond))
+	n := candidate(t, l, "/p", "n")
+	events := listen(t, n)
+	e.stop()
+	for range 2 {
+		if err := n.Start(t.Context()); err == nil {
+			t.Fatal("started")
+		}
+	}
+	e.start()
+	eventually(t, "started", func() bool { return n.Start(t.Context()) == nil })
+	events.await(Select)
+}
+
+// A closed locker answers every call at once, by ErrClosed or with nothing to do.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	l := locker(t, e.Endpoint())
+	n, fresh := candidate(t, l, "/p", "n"), candidate(t, l, "/p", "fresh")
+	events, observed := listen(t, n), observe(t, l, "/p")
+	start(t, n)
+	events.await(Select)
+	observed.await(Change)
+	for range 2 {
+		if err := l.Close(patient(t)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, l := range []*listener{events, observed} {
+		select {
+		case <-l.done:
+		default:
+			eventually(t, "the events end", func() bool {
+				select {
+				case <-l.done:
+					return true
+				default:
+					return false
+				}
+			})
+		}
+	}
+	if events.rewind(); events.await(Deselect).Cause != ErrStopped {
+		t.Error("deselected for another reason")
+	}
+	if kvs := e.keys("/p"); len(kvs) != 0 {
+		t.Error("left behind:", kvs)
+	}
+	if leases, err := e.client.Leases(t.Context()); err != nil || len(leases.Leases) != 0 {
+		t.Error("left behind:", leases, err)
+	}
+
+	for call, err := range map[string]error{
+		"Start":             n.Start(t.Context()),
+		"Start of another":  fresh.Start(t.Context()),
+		"Lead":              n.Lead(t.Context(), func(context.Context, *Term) error { return nil }),
+		"SetValue":          n.SetValue(t.Context(), "x"),
+		"Leader":            second(l.Leader(t.Context(), "/p")),
+		"Candidates":        second(l.Candidates(t.Context(), "/p")),
+		"Elections":         second(l.Elections(t.Context(), "/p")),
+		"Transfer":          l.Transfer(t.Context(), "/p", ""),
+		"Start, no time":    n.Start(ended(t)),
+		"SetValue, no time": n.SetValue(ended(t), "x"),
+	} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	if err := n.Stop(t.Context()); err != nil {
+		t.Error("stop:", err)
+	}
+	if n.IsSelected() || n.Token() != 0 || n.Remaining() != 0 || n.ID() != "" || n.Leader() != (Leader{}) || n.LocalID() != "n" {
+		t.Error(n.IsSelected(), n.Token(), n.Remaining(), n.Leader())
+	}
+	for what, c := range map[string]<-chan Event{"events": n.Events(t.Context()), "watch": l.Watch(t.Context(), "/p")} {
+		select {
+		case ev, ok := <-c:
+			if ok {
+				t.Error(what, ev)
+			}
+		case <-time.After(soon):
+			t.Error(what, "do not end")
+		}
+	}
+}
+
+func ended(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
+// Law 11: calls that run into a Close end, and whoever listens is told so.
+func TestCloseRace(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	for range 20 {
+		l := locker(t, e.Endpoint())
+		done := make(chan string)
+		calls := map[string]func(){
+			"start": func() {
+				n := candidate(t, l, "/p", "n")
+				n.Start(t.Context())
+				n.SetValue(t.Context(), "x")
+				n.Stop(t.Context())
+			},
+			"leader":     func() { l.Leader(t.Context(), "/p") },
+			"candidates": func() { l.Candidates(t.Context(), "/p") },
+			"elections":  func() { l.Elections(t.Context(), "/p") },
+			"transfer":   func() { l.Transfer(t.Context(), "/p", "") },
+			"events": func() {
+				for range candidate(t, l, "/p", "m").Events(t.Context()) {
+				}
+			},
+			"watch": func() {
+				for range l.Watch(t.Context(), "/q") {
+				}
+			},
+			"close": func() { l.Close(patient(t)) },
+		}
+		for name, f := range calls {
+			go func() {
+				f()
+				done <- name
+			}()
+		}
+		for end := time.After(soon); len(calls) > 0; {
+			select {
+			case name := <-done:
+				delete(calls, name)
+			case <-end:
+				t.Fatal("do not end:", calls)
+			}
+		}
+	}
+}
+
+// Whoever asks for the leader of an election that has none is told so.
+func TestNoLeader(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	l := locker(t, e.Endpoint())
+	if _, err := l.Leader(t.Context(), "/p"); err != ErrNoLeader {
+		t.Error(err)
+	}
+	if c, err := l.Candidates(t.Context(), "/p"); err != nil || len(c) != 0 {
+		t.Error(c, err)
+	}
+	if all, err := l.Elections(t.Context(), "/p"); err != nil || len(all) != 0 {
+		t.Error(all, err)
+	}
+	if err := l.Transfer(t.Context(), "/p", ""); !errors.Is(err, ErrNoLeader) {
+		t.Error(err)
+	}
+	n := candidate(t, l, "/p", "n")
+	stop(t, n) // does nothing
+	if n.ID() != "" || n.IsSelected() {
+		t.Error(n.Leader())
+	}
+}

@@ -1,0 +1,187 @@
+package locked
+
+import (
+	"testing"
+	"time"
+
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+// etcd restarts within the TTL, under a leader and one that waits: the leader goes on, under the same token and without a
+// deselect, and so does the queue. Its keys are on another lease afterwards, since the restart began a new raft term.
+func TestRestartWithinTTL(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
+	cfg := func(id string) NodeConfig { return NodeConfig{ID: id, Value: "value of " + id, TTL: 6 * time.Second} }
+	a, b := node(t, locker(t, e.Endpoint()), "/p", cfg("a")), node(t, locker(t, e.Endpoint()), "/p", cfg("b"))
+	ea, eb, eo := listen(t, a), listen(t, b), observe(t, locker(t, e.Endpoint(), WithTTL(time.Second)), "/p")
+	start(t, a, b)
+	selected := ea.await(Select)
+	eo.await(Change)
+	term, queued := e.only("/p:::term/"), e.only("/p:::queue/")
+
+	e.stop()
+	e.start()
+	eventually(t, "both moved to a new lease", func() bool {
+		return e.only("/p:::term/").Lease != term.Lease && e.only("/p:::queue/").Lease != queued.Lease
+	})
+	ea.await(Refresh, func(ev Event) bool { return ev.Revision > term.ModRevision })
+	if n := ea.count(Deselect); n != 0 || a.Token() != selected.Token {
+		t.Error("deselected, or the token changed:", a.Token())
+	}
+	if now := e.only("/p:::queue/"); now.CreateRevision != queued.CreateRevision {
+		t.Error("lost its place")
+	}
+	for _, events := range []*listener{ea, eb, eo} {
+		if n := events.count(Change); n != 1 {
+			t.Errorf("%s was told of %d changes", events.name, n)
+		}
+		events.next = len(events.soFar())
+		events.await(Ping)
+	}
+	stop(t, a)
+	eb.await(Select)
+	eo.await(Change, of("b"))
+}
+
+// Laws 2 and 8: etcd is away for longer than the TTL. The leader steps down by itself, before its lease could end, and
+// somebody leads again when etcd is back, without a call. All are candidates again.
+func TestRestartAfterTTL(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
+	l := locker(t, e.Endpoint())
+	a, b, sibling := candidate(t, l, "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b"), candidate(t, l, "/q", "sibling")
+	believing(t, a, b)
+	ea, eb, es := listen(t, a), listen(t, b), listen(t, sibling)
+	start(t, a, b, sibling)
+	token := ea.await(Select).Token
+	es.await(Select)
+	for range 2 {
+		e.stop()
+		stopped := time.Now()
+		es.await(Deselect, because(ErrExpired))
+		eventually(t, "nobody is selected", func() bool { return !a.IsSelected() && !b.IsSelected() })
+		time.Sleep(time.Until(stopped.Add(2 * time.Second))) // the outage itself
+		if a.IsSelected() || b.IsSelected() || sibling.IsSelected() {
+			t.Error("selected without etcd")
+		}
+		e.start()
+		es.await(Select)
+		eventually(t, "somebody leads with a larger token, and the other one waits", func() bool {
+			return max(a.Token(), b.Token()) > token && len(e.keys("/p:::queue/")) == 1
+		})
+		token = max(a.Token(), b.Token())
+	}
+	if ea.count(Deselect)+eb.count(Deselect) < 2 {
+		t.Error("a leader was not told that it is none")
+	}
+	for _, events := range []*listener{ea, eb} {
+		events.next = len(events.soFar())
+		events.await(Ping)
+	}
+}
+
+// Law 9: what happened during a disconnect is not missed, also if etcd has compacted its history meanwhile, and nothing is
+// told that did not happen.
+func TestCompactedWhileDisconnected(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	w := newWire(t, e)
+	l := locker(t, e.Endpoint())
+	far := locker(t, w.endpoint())
+	a := node(t, l, "/p", NodeConfig{ID: "a", Value: "v", TTL: time.Minute})
+	b := node(t, locker(t, e.Endpoint()), "/p", NodeConfig{ID: "b", Value: "v", TTL: time.Minute})
+	c := node(t, far, "/p", NodeConfig{ID: "c", Value: "v", TTL: time.Minute})
+	ec, eo, quiet := listen(t, c), observe(t, far, "/p"), observe(t, far, "/quiet")
+	start(t, a, c)
+	ec.await(Change, of("a"))
+	eo.await(Change, of("a"))
+	quiet.await(Vacant)
+
+	w.cut()
+	start(t, b)
+	stop(t, b) // b comes and goes without being elected
+	if err := a.SetValue(patient(t), "other"); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		e.put("noise", "x")
+	}
+	now := e.put("noise", "y")
+	if _, err := e.client.Compact(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	w.heal()
+	for _, events := range []*listener{ec, eo} {
+		events.await(Change, of("a"), value("other"))
+		if n := events.count(Change); n != 2 {
+			t.Errorf("%s was told of %d changes", events.name, n)
+		}
+	}
+	stop(t, a)
+	ec.await(Select)
+	eo.await(Change, of("c"))
+	if n := quiet.count(Vacant); n != 1 {
+		t.Errorf("the observer of /quiet was told %d times that it is vacant", n)
+	}
+	q := candidate(t, l, "/quiet", "q")
+	start(t, q)
+	quiet.await(Change, of("q"))
+}
+
+// Law 2: a leader that is cut off from etcd steps down before another one is elected, and comes back into the queue when
+// the connection heals.
+func TestCutOffLeader(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	w := newWire(t, e)
+	a, b := candidate(t, locker(t, w.endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	believing(t, a, b)
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a, b)
+	ea.await(Select)
+	w.cut()
+	lost := ea.await(Deselect, because(ErrExpired))
+	won := eb.await(Select)
+	if !lost.At.Before(won.At) {
+		t.Errorf("deselected at %v, the next one selected at %v", lost.At, won.At)
+	}
+	w.heal()
+	eventually(t, "a waits", func() bool { return len(e.keys("/p:::queue/")) == 1 })
+	ea.await(Change, of("b"))
+	stop(t, b)
+	ea.await(Select)
+}
+
+// A short disconnect costs nobody anything.
+func TestShortDisconnects(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	w := newWire(t, e)
+	cfg := func(id string) NodeConfig { return NodeConfig{ID: id, Value: "v", TTL: 10 * time.Second} }
+	l := locker(t, w.endpoint())
+	a, b := node(t, l, "/p", cfg("a")), node(t, locker(t, w.endpoint()), "/p", cfg("b"))
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a, b)
+	ea.await(Select)
+	for i := range 5 {
+		w.cut()
+		w.heal()
+		if err := a.SetValue(patient(t), string(rune('A'+i))); err != nil {
+			t.Fatal(err)
+		}
+		eb.await(Change, value(string(rune('A'+i))))
+	}
+	if ea.count(Deselect) != 0 {
+		t.Error("deselected")
+	}
+	w.cut()
+	stopped := make(chan error, 1)
+	go func() { stopped <- a.Stop(patient(t)) }()
+	ea.await(Deselect, because(ErrStopped)) // belief ends at once, the handover follows when it can
+	w.heal()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	eb.await(Select)
+}
