@@ -108,13 +108,8 @@ func (a *arena) recorded(e *clientv3.Event) {
 func (a *arena) join(id string, cfg NodeConfig) *member {
 	a.t.Helper()
 	m := &member{a: a, name: id, clock: a.clock()}
-	o, err := newOptions(nil)
-	a.noError(err)
-	client, link := a.client(fmt.Sprintf("%s-%d", id, len(a.members)), func(cfg *clientv3.Config) {
-		ours := o.client(nil)
-		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ours.DialKeepAliveTime, ours.DialKeepAliveTimeout
-		cfg.DialOptions = append(cfg.DialOptions, ours.DialOptions...)
-	})
+	var err error
+	client, link := a.ourClient(fmt.Sprintf("%s-%d", id, len(a.members)))
 	m.link = link
 	m.locker, err = NewFromClient(client, withClock(m.clock), WithLogger(slog.New(&beliefLog{a: a})))
 	a.noError(err)
@@ -129,6 +124,17 @@ func (a *arena) join(id string, cfg NodeConfig) *member {
 	defer a.mu.Unlock()
 	a.members = append(a.members, m)
 	return m
+}
+
+// ourClient is a client as New makes it.
+func (s *sim) ourClient(name string) (*clientv3.Client, *link) {
+	o, err := newOptions(nil)
+	s.noError(err)
+	return s.client(name, func(cfg *clientv3.Config) {
+		ours := o.client(nil)
+		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ours.DialKeepAliveTime, ours.DialKeepAliveTimeout
+		cfg.DialOptions = append(cfg.DialOptions, ours.DialOptions...)
+	})
 }
 
 func (m *member) listen(events <-chan Event) {

@@ -59,19 +59,26 @@ func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
 		l.log.Warn("election not read", "path", path, "error", r.err)
 		return
 	}
-	txns := make(chan []election.Txn, 1)
-	l.post(func() { txns <- l.orphans(path, lease, r.seen) })
-	select {
-	case list := <-txns:
-		for _, txn := range list {
-			r := l.commit(ctx, txn)
-			l.log.Info("swept", "path", path, "lease", lease, "done", r.succeeded, "error", r.err)
+	for _, gap := range []bool{false, true} {
+		txns := make(chan []election.Txn, 1)
+		l.post(func() { txns <- l.orphans(path, lease, r.seen, gap) })
+		denied := false
+		select {
+		case list := <-txns:
+			for _, txn := range list {
+				r := l.commit(ctx, txn)
+				denied = denied || outcome(r.err) == election.Denied
+				l.log.Info("swept", "path", path, "lease", lease, "done", r.succeeded, "error", r.err)
+			}
+		case <-ctx.Done():
 		}
-	case <-ctx.Done():
+		if !denied {
+			return
+		}
 	}
 }
 
-func (l *Locker) orphans(path string, lease int64, seen *snapshot) []election.Txn {
+func (l *Locker) orphans(path string, lease int64, seen *snapshot, gap bool) []election.Txn {
 	var view election.View
 	view.Reset(path, seen.revision, seen.changes)
 	busy := false
@@ -80,5 +87,5 @@ func (l *Locker) orphans(path string, lease int64, seen *snapshot) []election.Tx
 			busy = busy || n.candidate.Busy()
 		}
 	}
-	return election.Sweep(path, &view, lease, func(nonce string) bool { return l.owns(path, nonce) }, busy)
+	return election.Sweep(path, &view, lease, func(nonce string) bool { return l.owns(path, nonce) }, busy, gap)
 }

@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,18 +26,24 @@ import (
 // (laws 3 and 9).
 
 // Law 11: when everything is closed no goroutine is left.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		parallel.Value.Set("6") // most tests wait for a clock most of the time
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // soon is how long a test waits for what should happen at once, or within a TTL, on a machine that has other things to do.
-const soon = 8 * time.Second
+const soon = 30 * time.Second
 
 // etcd is a server, and a plain client of it.
 type etcd struct {
 	*etcdserver.Server
 	t      testing.TB
 	cfg    etcdserver.Config
-	client *clientv3.Client
-	soiled bool // tests that write keys of elections by hand answer for the history themselves
+	client *clientv3.Client // may do everything
+	soiled bool             // tests that write keys of elections by hand answer for the history themselves
 }
 
 // server starts an etcd that ends with the test.
@@ -50,15 +57,31 @@ func server(t testing.TB, cfg etcdserver.Config) *etcd {
 	cfg.Listen = s.Addr()
 	e := &etcd{Server: s, t: t, cfg: cfg}
 	t.Cleanup(func() {
+		if e.client != nil {
+			e.check()
+			e.client.Close()
+		}
 		if err := e.Close(); err != nil {
 			t.Error("etcd:", err)
 		}
 	})
 	if cfg.CertFile == "" {
-		e.client = dial(t, clientv3.Config{Endpoints: []string{e.Endpoint()}})
-		t.Cleanup(e.check)
+		e.connect(clientv3.Config{})
 	}
 	return e
+}
+
+func (e *etcd) connect(cfg clientv3.Config) {
+	e.t.Helper()
+	if e.client != nil {
+		e.client.Close()
+	}
+	cfg.Endpoints, cfg.Logger = []string{e.Endpoint()}, zap.NewNop()
+	c, err := clientv3.New(cfg)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.client = c
 }
 
 // stop ends the server, start begins it again on the same directory and port.
@@ -277,10 +300,17 @@ func closing(t testing.TB, l *Locker) *Locker {
 	return l
 }
 
-// candidate gives a node with a value named after its id, and a TTL of a second.
+// candidate gives a node with a value named after its id, and a TTL that is longer than any hitch of the machine: it loses
+// its lease only if the test sees to that.
 func candidate(t testing.TB, l *Locker, path, id string) *Node {
 	t.Helper()
-	return node(t, l, path, NodeConfig{ID: id, Value: "value of " + id, TTL: time.Second})
+	return candidateFor(t, l, path, id, time.Minute)
+}
+
+// candidateFor gives one with another TTL. One that is short can run out when the machine is busy.
+func candidateFor(t testing.TB, l *Locker, path, id string, ttl time.Duration) *Node {
+	t.Helper()
+	return node(t, l, path, NodeConfig{ID: id, Value: "value of " + id, TTL: ttl})
 }
 
 // start starts nodes one after the other.

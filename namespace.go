@@ -18,8 +18,10 @@ func namespaceOf(client *clientv3.Client) (string, error) {
 		known := v.Kind() == reflect.Struct && v.Type().PkgPath() == "go.etcd.io/etcd/client/v3/namespace" &&
 			v.FieldByName("pfx").Kind() == reflect.String && v.FieldByName("Watcher").Kind() == reflect.Interface
 		if !known {
-			return "", &ConfigError{"client", fmt.Sprintf("with a %T for its Watcher", w),
-				"must be as clientv3.New gives it, or have the wrappers of clientv3/namespace"}
+			return "", &ConfigError{
+				"client", fmt.Sprintf("with a %T for its Watcher", w),
+				"must be as clientv3.New gives it, or have the wrappers of clientv3/namespace",
+			}
 		}
 		prefix = v.FieldByName("pfx").String() + prefix
 		w = v.FieldByName("Watcher").Interface().(clientv3.Watcher)

@@ -21,8 +21,7 @@ func TestOrderWithoutGap(t *testing.T) {
 	nodes := make([]*Node, 5)
 	heard := make([]*listener, len(nodes))
 	for i := range nodes {
-		// The TTL is longer than any hitch of the machine: nobody is to be elected for want of renewals.
-		nodes[i] = node(t, lockers[i%len(lockers)], "/p", NodeConfig{ID: fmt.Sprint(i), Value: fmt.Sprint("value of ", i), TTL: time.Minute})
+		nodes[i] = candidate(t, lockers[i%len(lockers)], "/p", fmt.Sprint(i))
 		heard[i] = listen(t, nodes[i])
 	}
 	believing(t, nodes...)
@@ -123,7 +122,7 @@ func TestNoHerd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leader := candidate(t, first, "/p", "leader")
+	leader := candidateFor(t, first, "/p", "leader", 5*time.Second)
 	start(t, leader)
 	gates := make([]*gate, 10)
 	var nodes []*Node
@@ -132,7 +131,7 @@ func TestNoHerd(t *testing.T) {
 		gates[i] = g
 		l := lockerOn(t, client)
 		for j := range 100 {
-			n := node(t, l, "/p", NodeConfig{ID: fmt.Sprintf("%d/%d", i, j), Value: "v", TTL: time.Minute})
+			n := candidate(t, l, "/p", fmt.Sprintf("%d/%d", i, j))
 			start(t, n)
 			nodes = append(nodes, n)
 		}

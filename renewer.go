@@ -97,6 +97,9 @@ func (r *renewer) renew(ctx context.Context) (res renewal) {
 	defer cancel()
 	res.verified, res.err = r.l.linearizable(ctx)
 	res.tookRead = r.l.clock.Now() - answered
+	if res.err == nil && res.verified != res.acked {
+		res.err = errUnproven // it is worth another try at once
+	}
 	return res
 }
 

@@ -12,8 +12,8 @@ import (
 func TestRestartWithinTTL(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
-	cfg := func(id string) NodeConfig { return NodeConfig{ID: id, Value: "value of " + id, TTL: 6 * time.Second} }
-	a, b := node(t, locker(t, e.Endpoint()), "/p", cfg("a")), node(t, locker(t, e.Endpoint()), "/p", cfg("b"))
+	const ttl = 10 * time.Second
+	a, b := candidateFor(t, locker(t, e.Endpoint()), "/p", "a", ttl), candidateFor(t, locker(t, e.Endpoint()), "/p", "b", ttl)
 	ea, eb, eo := listen(t, a), listen(t, b), observe(t, locker(t, e.Endpoint(), WithTTL(time.Second)), "/p")
 	start(t, a, b)
 	selected := ea.await(Select)
@@ -50,7 +50,9 @@ func TestRestartAfterTTL(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
 	l := locker(t, e.Endpoint())
-	a, b, sibling := candidate(t, l, "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b"), candidate(t, l, "/q", "sibling")
+	const ttl = time.Second
+	a, b := candidateFor(t, l, "/p", "a", ttl), candidateFor(t, locker(t, e.Endpoint()), "/p", "b", ttl)
+	sibling := candidateFor(t, l, "/q", "sibling", ttl)
 	believing(t, a, b)
 	ea, eb, es := listen(t, a), listen(t, b), listen(t, sibling)
 	start(t, a, b, sibling)
@@ -61,7 +63,7 @@ func TestRestartAfterTTL(t *testing.T) {
 		stopped := time.Now()
 		es.await(Deselect, because(ErrExpired))
 		eventually(t, "nobody is selected", func() bool { return !a.IsSelected() && !b.IsSelected() })
-		time.Sleep(time.Until(stopped.Add(2 * time.Second))) // the outage itself
+		time.Sleep(time.Until(stopped.Add(2 * ttl))) // the outage itself
 		if a.IsSelected() || b.IsSelected() || sibling.IsSelected() {
 			t.Error("selected without etcd")
 		}
@@ -89,9 +91,7 @@ func TestCompactedWhileDisconnected(t *testing.T) {
 	w := newWire(t, e)
 	l := locker(t, e.Endpoint())
 	far := locker(t, w.endpoint())
-	a := node(t, l, "/p", NodeConfig{ID: "a", Value: "v", TTL: time.Minute})
-	b := node(t, locker(t, e.Endpoint()), "/p", NodeConfig{ID: "b", Value: "v", TTL: time.Minute})
-	c := node(t, far, "/p", NodeConfig{ID: "c", Value: "v", TTL: time.Minute})
+	a, b, c := candidate(t, l, "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b"), candidate(t, far, "/p", "c")
 	ec, eo, quiet := listen(t, c), observe(t, far, "/p"), observe(t, far, "/quiet")
 	start(t, a, c)
 	ec.await(Change, of("a"))
@@ -135,7 +135,7 @@ func TestCutOffLeader(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	w := newWire(t, e)
-	a, b := candidate(t, locker(t, w.endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	a, b := candidateFor(t, locker(t, w.endpoint()), "/p", "a", time.Second), candidate(t, locker(t, e.Endpoint()), "/p", "b")
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
@@ -158,9 +158,7 @@ func TestShortDisconnects(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	w := newWire(t, e)
-	cfg := func(id string) NodeConfig { return NodeConfig{ID: id, Value: "v", TTL: 10 * time.Second} }
-	l := locker(t, w.endpoint())
-	a, b := node(t, l, "/p", cfg("a")), node(t, locker(t, w.endpoint()), "/p", cfg("b"))
+	a, b := candidate(t, locker(t, w.endpoint()), "/p", "a"), candidate(t, locker(t, w.endpoint()), "/p", "b")
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
 	ea.await(Select)

@@ -1,9 +1,12 @@
 package locked
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/samcday/locked/internal/election"
 )
@@ -48,7 +51,10 @@ func (n *Node) start(s *starting) {
 
 // abort gives up a start that has not succeeded.
 func (n *Node) abort(s *starting, err error) {
-	if n.entering == s && n.failure != nil {
+	switch {
+	case n.entering == s && n.unfit && n.failure != nil && errors.Is(err, errUnreached):
+		err = n.failure // etcd was not even asked
+	case n.entering == s && n.failure != nil:
 		err = fmt.Errorf("%w: %w", err, n.failure)
 	}
 	if n.entering == s {
@@ -160,6 +166,10 @@ func (n *Node) committed(a election.Action, r result) {
 // by itself: that fails the start.
 func (n *Node) failed(request string, err error) {
 	n.failure = n.l.explain(n.path, request, err)
+	if request == election.HandOver.String() && errors.Is(err, rpctypes.ErrPermissionDenied) {
+		n.failure = fmt.Errorf("hand over %s: %w: the etcd user must not use the successor's lease, which has keys that its "+
+			"roles do not cover: giving up the term without a successor", n.path, err)
+	}
 	n.l.log.Warn("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
 	n.emit(Event{Kind: Error, Cause: n.failure})
 	if final(err) && n.entering != nil {

@@ -15,7 +15,7 @@ import (
 func TestSingleLock(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
-	n := candidate(t, locker(t, e.Endpoint()), "/master", "node1")
+	n := candidateFor(t, locker(t, e.Endpoint()), "/master", "node1", 2*time.Second)
 	events := listen(t, n)
 	if events.await(Vacant); n.IsSelected() || n.ID() != "" || n.Token() != 0 || n.Remaining() != 0 {
 		t.Error("elected before the start:", n.Leader())
@@ -30,7 +30,7 @@ func TestSingleLock(t *testing.T) {
 	if !n.IsSelected() || n.Token() != selected.Token || n.ID() != "node1" || n.Value() != "value of node1" {
 		t.Error(n.IsSelected(), n.Token(), n.Leader())
 	}
-	if left := n.Remaining(); left <= 0 || left > 800*time.Millisecond { // TTL - Grace
+	if left := n.Remaining(); left <= 0 || left > 1600*time.Millisecond { // TTL - Grace
 		t.Error("remaining:", left)
 	}
 	if n.LocalID() != "node1" || n.LocalValue() != "value of node1" || n.LocalData() != "node1:::value of node1" {
@@ -360,7 +360,6 @@ func TestStopWithoutWaiting(t *testing.T) {
 		t.Error("still selected")
 	}
 	eb.await(Select)
-	eb.await(Ping) // b is not told of a stop twice
 	if eb.count(Vacant) > 1 {
 		t.Error("a gap")
 	}

@@ -88,8 +88,8 @@ func outcome(err error) election.Result {
 	switch {
 	case err == nil:
 		return election.Committed
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		return election.Unknown // it was not done, but the keys on that lease are gone too: read
+	case gone(err), passing(err):
+		return election.Unknown // it was not done, but it is as well to read before it is repeated
 	}
 	switch status.Code(plain(err)) {
 	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.ResourceExhausted,
@@ -102,11 +102,14 @@ func outcome(err error) election.Result {
 // gone reports whether an error says that a lease does not exist any more.
 func gone(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) }
 
-// final reports whether an error will not go away by itself soon.
-func final(err error) bool {
-	return outcome(err) == election.Denied && !errors.Is(err, rpctypes.ErrAuthOldRevision) &&
-		!errors.Is(err, rpctypes.ErrTooManyRequests) && !errors.Is(err, rpctypes.ErrInvalidAuthToken)
+// passing reports whether an error is a refusal that goes away by itself.
+func passing(err error) bool {
+	return errors.Is(err, rpctypes.ErrAuthOldRevision) || errors.Is(err, rpctypes.ErrTooManyRequests) ||
+		errors.Is(err, rpctypes.ErrInvalidAuthToken)
 }
+
+// final reports whether an error will not go away by itself soon.
+func final(err error) bool { return outcome(err) == election.Denied }
 
 // explain says what failed, and what to do about it where that is known.
 func (l *Locker) explain(path, request string, err error) error {

@@ -3,6 +3,7 @@ package locked
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -163,11 +164,16 @@ func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
 		f.open()
 		return
 	}
-	err := rpctypes.Error(status.Error(codes.FailedPrecondition, resp.CancelReason))
+	reason := resp.CancelReason
+	if _, description, ok := strings.Cut(reason, " desc = "); ok { // it is a gRPC error, printed
+		reason = description
+	}
+	err := rpctypes.Error(status.Error(codes.FailedPrecondition, reason))
 	f.l.log.Warn("watch refused", "key", f.key, "error", err)
-	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+	if final(err) {
 		f.complain("watch", err)
-	} else {
+	}
+	if !errors.Is(err, rpctypes.ErrPermissionDenied) {
 		s.abandon()
 	}
 	time.AfterFunc(delay(f.failures, time.Second), func() { f.l.post(f.open) })

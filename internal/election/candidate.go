@@ -162,7 +162,10 @@ func (c *Candidate) answered(r Reply) {
 	kind := c.asked
 	c.asked = Idle
 	if r.Result == Committed {
-		c.fails, c.doubt = 0, false
+		c.doubt = false
+		if kind != Read { // reading well says nothing about writing
+			c.fails = 0
+		}
 		if kind != Read && r.Revision > c.at {
 			c.committed(kind, r.Revision)
 		}
@@ -174,9 +177,10 @@ func (c *Candidate) answered(r Reply) {
 		c.doubt = false
 		c.pause = c.fails > patience
 	case r.Result == Denied && kind == HandOver:
-		c.gap = c.heir
-	case r.Result == Denied:
-		c.pause = true
+		c.doubt = true
+		if c.askedMod == c.key.Mod { // not if it was done even so
+			c.gap = c.heir
+		}
 	default:
 		c.doubt, c.pause = true, true
 		if c.askedLease != 0 && c.askedMod == c.key.Mod {

@@ -37,7 +37,7 @@ type Result uint8
 const (
 	Committed Result = iota // its Then was done, at Reply.Revision
 	Refused                 // its Else was done: the input's view is now at least as new as what it read
-	Denied                  // nothing was done, and nothing will be until somebody changes something
+	Denied                  // etcd refuses it, and will until somebody changes something; out of space, it may be done even so
 	Unknown                 // it was done, will be done, or will not
 )
 

@@ -7,7 +7,9 @@ package election
 // nonce, or may have one: nonces are registered before they are sent and never taken up again once they were given up,
 // so a key on our lease that nobody owns now never will be owned. Busy says that a candidate of this election here leads,
 // asks or reads, so that a PATH without a term may be about to be repaired.
-func Sweep(path string, v *View, lease int64, owned func(nonce string) bool, busy bool) []Txn {
+//
+// With gap, a term that nobody owns is ended without a successor: for when the successor's lease must not be used.
+func Sweep(path string, v *View, lease int64, owned func(nonce string) bool, busy, gap bool) []Txn {
 	var out []Txn
 	orphan := func(k Key) bool { return k.Exists() && k.Lease == lease && !owned(k.Nonce) }
 
@@ -25,10 +27,10 @@ func Sweep(path string, v *View, lease int64, owned func(nonce string) bool, bus
 	switch {
 	case orphan(v.Term) && v.Path.Exists() && v.Path.Mod != v.Term.Mod:
 		out = append(out, c.dropTxn())
-	case orphan(v.Term) && successor.Exists():
+	case orphan(v.Term) && successor.Exists() && !gap:
 		out = append(out, c.handOverTxn(successor, 0))
 	case orphan(v.Term):
-		out = append(out, c.resignTxn(false))
+		out = append(out, c.resignTxn(gap))
 	case !v.Term.Exists() && v.Path.Exists() && v.Path.Lease == lease && !busy:
 		out = append(out, c.clearTxn())
 	}

@@ -64,6 +64,7 @@ type Op struct {
 func created(key string, rev int64) Cmp {
 	return Cmp{Key: key, Field: CreateRevision, Op: '=', Rev: rev}
 }
+
 func modified(key string, rev int64) Cmp { return Cmp{Key: key, Field: ModRevision, Op: '=', Rev: rev} }
 
 // none holds where no key begins with the prefix.

@@ -1,0 +1,5 @@
+//go:build !race
+
+package locked
+
+const raceEnabled = false
