@@ -43,9 +43,7 @@ type orders struct {
 // submit sends a transaction, alone or with others, and does done with its result in the loop.
 func (l *Locker) submit(path string, txn election.Txn, done func(result)) {
 	l.orders.queue = append(l.orders.queue, order{path, txn, done})
-	if len(l.orders.queue) == 1 {
-		l.post(l.dispatch) // once everything else that is known has had its say
-	}
+	l.dispatch()
 }
 
 // dispatch sends what has queued up, as far as it may.

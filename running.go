@@ -39,13 +39,15 @@ func (n *Node) start(s *starting) {
 		n.candidate.Guard(n.campaign != nil)
 		n.keeper = n.l.join(n)
 		n.l.pace()
-		n.attach(n.l.contest(n.path))
+		c := n.l.contest(n.path)
+		n.attach(c)
 		if n.check != nil {
 			n.unfit = true
 			n.keepChecking()
-			return
+		} else {
+			n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 		}
-		n.step(election.Input{What: election.Enter, Data: n.LocalData()})
+		c.follow() // only now: the request is on its way
 	}
 }
 
@@ -155,11 +157,24 @@ func (n *Node) committed(a election.Action, r result) {
 	if !n.running {
 		return // it failed for good
 	}
+	if a.Kind == election.Entry && r.succeeded {
+		r.seen = entry(a.Txn, r.revision)
+	}
 	if r.seen != nil {
 		n.contest.Load().saw(r.seen)
 	}
 	n.step(election.Input{What: election.Answer, Reply: reply})
 	n.contest.Load().watchPath()
+}
+
+// entry is the election as it was when somebody had entered an empty one: there is nothing but what was put.
+func entry(txn election.Txn, revision int64) *snapshot {
+	s := &snapshot{revision: revision}
+	for _, op := range txn.Then {
+		key := election.Key{Data: op.Value, Create: revision, Mod: revision, Lease: op.Lease}
+		s.changes = append(s.changes, election.Change{Name: op.Key, Key: key})
+	}
+	return s
 }
 
 // failed tells the user of a request that failed. It is repeated, unless it was the first of a start and will not succeed
@@ -270,7 +285,6 @@ func answerAll(list *[]func(error), err error) {
 func (n *Node) attach(c *contest) {
 	n.contest.Store(c)
 	c.nodes = append(c.nodes, n)
-	c.follow()
 }
 
 // foreign tells the user of a stranger at the path.

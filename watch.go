@@ -110,7 +110,8 @@ func (f *feed) told(resp *etcdserverpb.WatchResponse) {
 		if f.from == 0 {
 			f.from, f.got = resp.Header.Revision, resp.Header.Revision
 		}
-		if f.path || f.c.view.Opened(f.from) {
+		stale := f.path && f.c.view.PathRevision < f.from
+		if stale || !f.path && f.c.view.Opened(f.from) {
 			f.read(1)
 		}
 	default:

@@ -1,0 +1,163 @@
+package locked
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+// Times are told as ratios to what etcd needs for the least that could do it, measured in turns with it on the same server,
+// with fsync on. Medians: go test -run '^$' -bench . -benchtime 300x
+
+// samples are the times of one thing.
+type samples []time.Duration
+
+func (s samples) median() time.Duration {
+	s = slices.Clone(s)
+	slices.Sort(s)
+	return s[len(s)/2]
+}
+
+// timed adds how long f takes.
+func (s *samples) timed(f func()) {
+	start := time.Now()
+	f()
+	*s = append(*s, time.Since(start))
+}
+
+// floor is a key that is put and watched: the least that tells somebody something through etcd.
+type floor struct {
+	b       *testing.B
+	client  *clientv3.Client
+	changes clientv3.WatchChan
+	n       int
+}
+
+func newFloor(b *testing.B, endpoint string) *floor {
+	b.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	return &floor{b: b, client: c, changes: c.Watch(b.Context(), "floor")}
+}
+
+// put is one committed write.
+func (f *floor) put() {
+	f.n++
+	if _, err := f.client.Put(f.b.Context(), "floor", fmt.Sprint(f.n)); err != nil {
+		f.b.Fatal(err)
+	}
+}
+
+// putAndHear is one committed write, and its arrival at a watch.
+func (f *floor) putAndHear() {
+	f.put()
+	<-f.changes
+}
+
+// enter starts a node, and gives its events from then on.
+func enter(b *testing.B, n *Node) <-chan Event {
+	b.Helper()
+	events := n.Events(b.Context())
+	if err := n.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return events
+}
+
+func awaitKind(events <-chan Event, kind Kind) {
+	for e := range events {
+		if e.Kind == kind {
+			return
+		}
+	}
+}
+
+// BenchmarkHandover is from Stop to the successor's select, in another locker: x-floor is its ratio to one put and its
+// delivery to a watch. The successor has waited for a while, or entered just
+// before the measurement of the floor.
+func BenchmarkHandover(b *testing.B) {
+	for _, fresh := range []bool{false, true} {
+		name := map[bool]string{false: "settled", true: "fresh"}[fresh]
+		b.Run(name, func(b *testing.B) {
+			s := server(b, etcdserver.Config{ElectionTimeout: time.Second})
+			lockers := []*Locker{locker(b, s.Endpoint()), locker(b, s.Endpoint())}
+			f := newFloor(b, s.Endpoint())
+			var ours, theirs samples
+			leader := node(b, lockers[0], "/a", NodeConfig{ID: "0", Value: "v"})
+			enter(b, leader)
+			i := 0
+			for b.Loop() {
+				i++
+				next := node(b, lockers[i%2], "/a", NodeConfig{ID: fmt.Sprint(i), Value: "v"})
+				events := enter(b, next)
+				if !fresh {
+					pause(b.Context(), 110*time.Millisecond) // longer than etcd's loop for watches that begin in the past
+				}
+				f.putAndHear() // neither is to pay for waking the machine up
+				theirs.timed(f.putAndHear)
+				ours.timed(func() {
+					go leader.Stop(context.Background())
+					awaitKind(events, Select)
+				})
+				leader = next
+			}
+			b.ReportMetric(float64(ours.median())/float64(theirs.median()), "x-floor")
+			b.ReportMetric(float64(ours.median().Microseconds()), "µs-handover")
+			b.ReportMetric(float64(theirs.median().Microseconds()), "µs-floor")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkElectWarm is the start of a node that nobody competes with, in a locker that has a lease: x-put is its ratio to
+// one put.
+func BenchmarkElectWarm(b *testing.B) {
+	s := server(b, etcdserver.Config{ElectionTimeout: time.Second})
+	l := locker(b, s.Endpoint())
+	enter(b, node(b, l, "/warm", NodeConfig{Value: "v"}))
+	f := newFloor(b, s.Endpoint())
+	var ours, theirs samples
+	i := 0
+	for b.Loop() {
+		i++
+		theirs.timed(f.put)
+		n := node(b, l, fmt.Sprint("/a/", i), NodeConfig{Value: "v"})
+		ours.timed(func() {
+			if err := n.Start(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		})
+		if !n.IsSelected() {
+			b.Fatal("not elected")
+		}
+		if err := n.Stop(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(ours.median())/float64(theirs.median()), "x-put")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkIsSelected is the question that programs ask most.
+func BenchmarkIsSelected(b *testing.B) {
+	s := server(b, etcdserver.Config{NoFsync: true})
+	l := locker(b, s.Endpoint())
+	n := node(b, l, "/a", NodeConfig{Value: "v"})
+	enter(b, n)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !n.IsSelected() {
+			b.Fatal("not elected")
+		}
+	}
+}
