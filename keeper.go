@@ -205,7 +205,7 @@ func (k *keeper) renewed(ctx context.Context, le *election.Lease, r renewal) {
 		le.Sent(r.sent)
 		le.Acked(r.ttl, r.acked)
 		if le.Verified(now, r.verified) {
-			k.refreshed(le, now)
+			k.refreshed(le)
 			return
 		}
 		if r.acked == r.verified && r.verified != le.RaftTerm {
@@ -220,12 +220,12 @@ func (k *keeper) renewed(ctx context.Context, le *election.Lease, r renewal) {
 }
 
 // refreshed moves the end of belief of the nodes that lead on a lease.
-func (k *keeper) refreshed(le *election.Lease, now time.Duration) {
+func (k *keeper) refreshed(le *election.Lease) {
 	for n := range k.nodes {
 		key, leads := n.candidate.Leading()
 		switch {
 		case leads && key.Lease == le.ID:
-			n.belief.Load().extend(now, le.Deadline-n.grace)
+			n.prolong()
 			n.emit(Event{Kind: Refresh, Token: key.Create, Revision: key.Mod})
 		case n.candidate.Place() == election.Elected: // elected, when the lease had too little time left to begin
 			n.step(election.Input{What: election.Seen})

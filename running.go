@@ -111,7 +111,9 @@ func (n *Node) step(in election.Input) {
 		return
 	}
 	in.At, in.View, in.Holding = n.l.clock.Now(), &n.contest.Load().view, &n.keeper.holding
-	for _, a := range n.candidate.Step(in) {
+	actions := n.candidate.Step(in)
+	n.prolong() // or shorten, before anything is sent that could shorten it
+	for _, a := range actions {
 		n.do(a)
 	}
 	if n.running {
@@ -199,12 +201,17 @@ func (n *Node) failed(request string, err error) {
 	}
 }
 
+// prolong moves the end of belief to what the candidate concludes from its leases.
+func (n *Node) prolong() {
+	key, leads := n.candidate.Leading()
+	if b := n.belief.Load(); leads && b != nil && b.token == key.Create {
+		b.extend(n.l.clock.Now(), n.candidate.Until(&n.keeper.holding))
+	}
+}
+
 // follow does what depends on where the candidate stands after a step.
 func (n *Node) follow() {
-	key, leads := n.candidate.Leading()
-	if leads {
-		n.belief.Load().extend(n.l.clock.Now(), n.keeper.holding.Deadline(key.Lease)-n.grace)
-	}
+	_, leads := n.candidate.Leading()
 	if n.candidate.Place() == election.Elected {
 		n.contest.Load().announce(n.candidate.Key(), n.candidate.Key().Mod)
 	}
@@ -223,7 +230,7 @@ func (n *Node) follow() {
 func (n *Node) selected() {
 	key, _ := n.candidate.Leading()
 	b := &belief{token: key.Create}
-	b.until.Store(int64(n.keeper.holding.Deadline(key.Lease) - n.grace))
+	b.until.Store(int64(n.candidate.Until(&n.keeper.holding)))
 	n.contest.Load().announce(key, key.Mod)
 	n.belief.Store(b)
 	n.l.watchOver(n, time.Duration(b.until.Load()))
