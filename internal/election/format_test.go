@@ -20,8 +20,6 @@ func action(a Action) string {
 		return fmt.Sprintf("wait, attempt %d", a.Attempt)
 	case Foreign:
 		return "foreign"
-	case Denial:
-		return fmt.Sprintf("denial of %s", a.Kind)
 	case Out:
 		return "out"
 	}
@@ -109,12 +107,22 @@ func standing(c *Candidate, v *View, h *Holding) string {
 	if _, ok := c.Leading(); ok {
 		fmt.Fprintf(&b, ", leads %d until %d", c.token, c.Until(h))
 	}
+	for _, l := range h.Leases {
+		if c.Names(l.ID) && l.ID != c.key.Lease {
+			fmt.Fprintf(&b, ", names lease %d", l.ID)
+		}
+	}
 	for _, flag := range []struct {
 		on   bool
 		name string
 	}{
-		{c.working, "works"}, {c.overdue, "overdue"}, {c.asked != Idle, "asks"}, {c.doubt, "doubts"}, {c.waiting, "waits"},
-		{c.NeedsPath(v), "needs PATH"}, {c.Gone(), "gone"},
+		{c.working, "works"},
+		{c.overdue, "overdue"},
+		{c.asked != Idle, "asks"},
+		{c.doubt, "doubts"},
+		{c.waiting, "waits"},
+		{c.NeedsPath(v), "needs PATH"},
+		{c.Gone(), "gone"},
 	} {
 		if flag.on {
 			b.WriteString(", " + flag.name)

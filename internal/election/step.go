@@ -67,11 +67,10 @@ type Do uint8
 // The actions that a candidate asks for.
 const (
 	Ask      Do = iota // commit Action.Txn and answer with its Seq; its nonce is registered by now
-	Select             // the candidate leads, with Action.Token, as long as Action.Lease is alive
+	Select             // the candidate leads, with Action.Token, up to Candidate.Until
 	Deselect           // it does not any more, for Action.Cause; answer Rested when guarded work has ended
 	Wait               // feed Woke after a delay that grows with Action.Attempt
 	Foreign            // tell the user that PATH is held by a stranger
-	Denial             // tell the user that Action.Kind was denied
 	Out                // nothing of the candidate is left: it can Enter again
 )
 

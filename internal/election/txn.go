@@ -221,6 +221,9 @@ func (c *Candidate) refuseTxn(request Key) Txn {
 // RequestTransfer asks the term that the view shows to hand over to the candidate with that id, or to the next in line if
 // it is empty. It is not ok where that was asked of this term already. A request to an earlier term is replaced.
 func RequestTransfer(path string, v *View, id string, lease int64) (t Txn, ok bool) {
+	if !v.Term.Exists() {
+		return Txn{}, false
+	}
 	seen := int64(0)
 	if token, _, ok := ParseTransfer(v.Transfer.Data); v.Transfer.Exists() {
 		if ok && token == v.Term.Create {

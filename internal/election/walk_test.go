@@ -62,6 +62,8 @@ func walk(c *choices, tracing bool) (w *world, broken string) {
 	}()
 	w = &world{}
 	w.begin(c.pick, tracing)
+	w.mix.draw(c.pick)
+	w.populate(2 + c.pick(3))
 	on := weighted(w)
 	for made, tries := 0, 0; made < maxMoves && tries < maxTries && !c.over; tries++ {
 		m, p := on[c.pick(len(on))], w.procs[c.pick(len(w.procs))]

@@ -104,14 +104,18 @@ func (p *proc) lose() bool {
 	return true
 }
 
+// deny refuses a transaction. With etcd out of space it may be done even so.
 func (p *proc) deny() bool {
 	f := p.flight
-	if f == nil || f.applied {
+	if f == nil || f.applied && p.w.pick(4) > 0 {
 		return false
 	}
 	p.flight = nil
 	if f.kind == HandOver {
 		p.denied = p.cand.Key().Create
+	}
+	if !f.applied && p.w.mix.late && p.w.pick(4) == 0 {
+		p.w.late = append(p.w.late, f)
 	}
 	p.step(Input{What: Answer, Reply: Reply{Seq: f.seq, Result: Denied}})
 	return true
@@ -236,7 +240,7 @@ func (p *proc) tidy() bool {
 		p.listing = nil
 		var v View
 		v.Reset(path, s.rev, s.changes)
-		for _, txn := range Sweep(path, &v, p.listed, p.cand.Owns, p.cand.Busy()) {
+		for _, txn := range Sweep(path, &v, p.listed, p.cand.Owns, p.cand.Busy(), p.w.mix.deny && p.w.pick(4) == 0) {
 			p.tidying = append(p.tidying, &flight{from: p, txn: txn, sweep: true})
 		}
 		return true

@@ -9,7 +9,8 @@ import (
 )
 
 // A world is one election with everything around it: etcd, its leases, the network, and processes with a candidate each.
-// Whatever may happen in it is a move (world_moves_test.go), in any order (walk_test.go); every step is checked against the laws (world_laws_test.go).
+// Whatever may happen in it is a move (world_moves_test.go), in any order (walk_test.go); every step is checked against the
+// laws (world_laws_test.go).
 
 const (
 	path  = "/job"
@@ -45,14 +46,15 @@ type world struct {
 // mix says which faults there are in a run. A deaf one hears nothing from watches, in a partial one the process renews its
 // oldest lease only.
 type mix struct {
-	deaf, partial, time, stop, early, set, work, lose, late, deny, moves, raft, crash, transfer, hand, foreign, resync, sweep bool
+	deaf, partial, time, stop, early, set, work, lose, late, deny bool
+	moves, raft, crash, transfer, hand, foreign, resync, sweep    bool
 }
 
 func (m *mix) draw(pick func(int) int) {
 	share := 1 + 2*pick(4)
 	for _, b := range []*bool{
-		&m.deaf, &m.partial, &m.time, &m.stop, &m.early, &m.set, &m.work, &m.lose, &m.late, &m.deny, &m.moves, &m.raft, &m.crash, &m.transfer,
-		&m.hand, &m.foreign, &m.resync, &m.sweep,
+		&m.deaf, &m.partial, &m.time, &m.stop, &m.early, &m.set, &m.work, &m.lose, &m.late, &m.deny,
+		&m.moves, &m.raft, &m.crash, &m.transfer, &m.hand, &m.foreign, &m.resync, &m.sweep,
 	} {
 		*b = pick(8) < share
 	}
@@ -94,8 +96,8 @@ type proc struct {
 	raft     uint64
 	granting *granting
 	renewals []*renewing
-	leases   []int64         // that it ever was granted
-	nonces   map[string]bool // that it ever put: whether it gave them up
+	leases   []int64         // ever granted to it
+	nonces   map[string]bool // ever put by it: whether it gave them up
 }
 
 // snapshot is a read of the whole election, on its way.
@@ -119,8 +121,11 @@ type flight struct {
 func (w *world) begin(pick func(int) int, tracing bool) {
 	*w = world{pick: pick, etcd: newStore(), raft: 1, tracing: tracing}
 	w.byHand, w.requests, w.seen = map[int64]bool{}, map[string]bool{}, map[string]int{}
-	w.mix.draw(pick)
-	for i := range 2 + pick(3) {
+}
+
+// populate starts some processes.
+func (w *world) populate(n int) {
+	for i := range n {
 		w.procs = append(w.procs, w.newProc(string(rune('a'+i))))
 	}
 }
@@ -235,64 +240,4 @@ func (p *proc) saw(s snapshot) {
 	if p.w.pick(2) == 1 {
 		p.step(Input{What: Seen})
 	}
-}
-
-// watch delivers the next revision that changed a key below PATH.
-func (p *proc) watch() bool {
-	for log := p.w.etcd.log; p.watched < len(log); {
-		c := log[p.watched]
-		p.watched++
-		if changes := about(c, func(name string) bool { return name != path }); len(changes) > 0 {
-			p.w.logf("%s watch: revision %d", p.id, c.rev)
-			p.view.Apply(path, c.rev, changes)
-			return true
-		}
-	}
-	return false
-}
-
-// watchPath delivers the next change of PATH.
-func (p *proc) watchPath() bool {
-	for log := p.w.etcd.log; p.pathOpen && p.pathSeen < len(log); {
-		c := log[p.pathSeen]
-		p.pathSeen++
-		if changes := about(c, func(name string) bool { return name == path }); len(changes) > 0 {
-			p.w.logf("%s path watch: revision %d", p.id, c.rev)
-			p.view.ApplyPath(c.rev, changes[0])
-			return true
-		}
-	}
-	return false
-}
-
-func about(c commit, which func(name string) bool) (out []Change) {
-	for _, change := range c.changes {
-		if which(change.Name) {
-			out = append(out, change)
-		}
-	}
-	return out
-}
-
-// openPath begins to watch PATH, and reads.
-func (p *proc) openPath() bool {
-	if p.pathOpen || !p.cand.NeedsPath(&p.view) {
-		return false
-	}
-	p.pathOpen, p.pathSeen = true, len(p.w.etcd.log)
-	p.reads = append(p.reads, p.w.snapshot())
-	return true
-}
-
-// read delivers the oldest read.
-func (p *proc) read() bool {
-	if len(p.reads) == 0 {
-		return false
-	}
-	s := p.reads[0]
-	p.reads = p.reads[1:]
-	p.w.logf("%s read at %d", p.id, s.rev)
-	p.view.Reset(path, s.rev, s.changes)
-	p.step(Input{What: Seen})
-	return true
 }
