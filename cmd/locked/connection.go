@@ -1,0 +1,136 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/samcday/locked"
+)
+
+type flag = pflag.Flag
+
+// connection is how to reach etcd: the flags that all commands share. They are named as etcdctl names them.
+type connection struct {
+	endpoints      string
+	cacert         string
+	cert, key      string
+	skipVerify     bool
+	user, password string
+	timeout        time.Duration
+	flags          *pflag.FlagSet
+	transport      *tls.Config // as made of the flags; nil for none
+	lookup         func(variable string) (string, bool)
+}
+
+func newConnection() *connection {
+	c := &connection{flags: pflag.NewFlagSet("connection", pflag.ContinueOnError), lookup: os.LookupEnv}
+	c.flags.StringVar(&c.endpoints, "endpoints", "127.0.0.1:2379", "etcd's members: `HOST:PORT,...`, with https:// for TLS")
+	c.flags.StringVar(&c.cacert, "cacert", "", "`FILE` with the authorities that may have signed etcd's certificate")
+	c.flags.StringVar(&c.cert, "cert", "", "`FILE` with the certificate to show to etcd")
+	c.flags.StringVar(&c.key, "key", "", "`FILE` with the key of --cert")
+	c.flags.BoolVar(&c.skipVerify, "insecure-skip-tls-verify", false, "use TLS, but believe any certificate: for tests")
+	c.flags.StringVar(&c.user, "user", "", "etcd user, as `NAME[:PASSWORD]`")
+	c.flags.StringVar(&c.password, "password", "", "`PASSWORD` of --user, better given by LOCKED_PASSWORD")
+	c.flags.DurationVar(&c.timeout, "command-timeout", locked.DefaultRequestTimeout, "how long to wait for an answer of etcd")
+	return c
+}
+
+// open makes a Locker with what the flags and the environment say.
+func (c *connection) open() (*locked.Locker, error) {
+	if err := c.readEnvironment(); err != nil {
+		return nil, err
+	}
+	if c.timeout < 100*time.Millisecond || c.timeout > time.Minute {
+		return nil, usagef("--command-timeout %v: must be from 100ms to 1m", c.timeout)
+	}
+	opts := []locked.Option{locked.WithRequestTimeout(c.timeout)}
+	user, password, err := c.login()
+	if err != nil {
+		return nil, err
+	}
+	if user != "" {
+		opts = append(opts, locked.WithAuth(user, password))
+	}
+	if c.transport, err = c.tls(); err != nil {
+		return nil, err
+	}
+	if c.transport != nil {
+		opts = append(opts, locked.WithTLS(c.transport))
+	}
+	l, err := locked.New(c.endpoints, opts...)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return l, nil
+}
+
+// readEnvironment sets the flags that were not given from the environment.
+func (c *connection) readEnvironment() (err error) {
+	c.flags.VisitAll(func(f *flag) {
+		for _, prefix := range []string{"LOCKED_", "ETCDCTL_"} {
+			variable := prefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+			value, _ := c.lookup(variable)
+			if f.Changed || value == "" || err != nil {
+				continue
+			}
+			if e := c.flags.Set(f.Name, value); e != nil {
+				err = usagef("environment variable %s: %w", variable, e)
+			}
+		}
+	})
+	return err
+}
+
+// login takes the user apart as etcdctl does.
+func (c *connection) login() (user, password string, err error) {
+	user, password = c.user, c.password
+	if password == "" {
+		user, password, _ = strings.Cut(c.user, ":")
+	}
+	switch {
+	case user == "" && password != "":
+		return "", "", usagef("--password is given without --user")
+	case user != "" && password == "":
+		return "", "", usagef("--user %s has no password: give --user %s:PASSWORD, --password or LOCKED_PASSWORD", user, user)
+	}
+	return user, password, nil
+}
+
+func (c *connection) tls() (*tls.Config, error) {
+	if c.cacert == "" && c.cert == "" && c.key == "" && !c.skipVerify {
+		return nil, nil // https:// in an endpoint is enough then, with the authorities that the system trusts
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.skipVerify}
+	if c.cacert != "" {
+		pem, err := os.ReadFile(c.cacert)
+		if err != nil {
+			return nil, usagef("--cacert: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, usagef("--cacert: there is no PEM certificate in %s", c.cacert)
+		}
+	}
+	if (c.cert == "") != (c.key == "") {
+		return nil, usagef("--cert and --key must be given together")
+	}
+	if c.cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+		if err != nil {
+			return nil, usagef("--cert %s with --key %s: %w", c.cert, c.key, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// variables names the two environment variables of a flag, for messages.
+func variables(flag string) string {
+	return fmt.Sprintf("--%s or LOCKED_%s", flag, strings.ToUpper(flag))
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+const demoHelp = `Demo starts an etcd inside this process and three candidates as processes of their own,
+and tells, in about twenty seconds, what happens to them: a first election, a value that
+everybody reads, a handover, a crash, a leader that is cut off, and its return. All times
+are measured as it runs. If anything comes out otherwise than promised, it says so and
+exits with 1.
+
+It listens on this machine only, on free ports, and leaves nothing behind. With --keep
+everything goes on running after the story, to play with, until it is interrupted.`
+
+const (
+	demoPath  = "/demo"
+	demoTTL   = 3 * time.Second
+	demoLimit = 20 * time.Second // for anything that is waited for
+)
+
+type demoOptions struct{ keep bool }
+
+func newDemoCommand(*connection) *cobra.Command {
+	o := new(demoOptions)
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See it work: three processes, one leader, nothing else needed",
+		Long:  demoHelp,
+		Example: `  locked demo
+  locked demo --keep`,
+		Args: nothing,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	cmd.Flags().BoolVar(&o.keep, "keep", false, "leave everything running after the story, until interrupted")
+	return withoutConnection(cmd, "it starts an etcd of its own")
+}
+
+// demo is the stage: an etcd, a client that reads along, and the candidates.
+type demo struct {
+	story   *story
+	journal *journal
+	server  *etcdserver.Server
+	client  *clientv3.Client
+	locker  *locked.Locker
+	wire    *wire
+
+	ada, bob, cleo *actor
+}
+
+func (o *demoOptions) run(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d := &demo{story: newStory(w, func(err error) { cancel(err) }), journal: newJournal()}
+	err := d.play(ctx, o.keep)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause // we were told to end
+	}
+	left := d.close()
+	if err != nil && ctx.Err() != nil && !errors.Is(err, errUnread) {
+		d.story.say("Interrupted: the candidates and etcd have been stopped, and the data removed.")
+		err = context.Canceled
+		if o.keep && d.story.told {
+			err = nil
+		}
+	}
+	return errors.Join(err, left)
+}
+
+// play tells the story.
+func (d *demo) play(ctx context.Context, keep bool) error {
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	d.story.opening(d.server.Endpoint(), demoTTL)
+	for _, act := range []func(context.Context) error{d.firstElection, d.oneValue, d.handover, d.crash, d.cutOff, d.rejoin, d.verdict} {
+		if err := act(ctx); err != nil {
+			return err
+		}
+	}
+	d.story.told = true
+	if keep {
+		return d.goOn(ctx)
+	}
+	return nil
+}
+
+// open starts etcd and whatever reads along.
+func (d *demo) open(ctx context.Context) (err error) {
+	if d.server, err = etcdserver.Start(ctx, etcdserver.Config{NoFsync: true}); err != nil {
+		return err
+	}
+	endpoint := d.server.Endpoint()
+	d.client, err = clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second})
+	if err != nil {
+		return err
+	}
+	if d.locker, err = locked.NewFromClient(d.client); err != nil {
+		return err
+	}
+	if d.wire, err = newWire(d.server.Addr()); err != nil {
+		return err
+	}
+	d.ada = newActor("ada", "10.0.0.1:8080", endpoint, d.journal)
+	d.bob = newActor("bob", "10.0.0.2:8080", endpoint, d.journal)
+	d.cleo = newActor("cleo", "10.0.0.3:8080", "http://"+d.wire.address(), d.journal)
+	return d.readAlong(ctx)
+}
+
+// close stops and removes everything, however far it had come.
+func (d *demo) close() error {
+	for _, a := range d.actors() {
+		a.kill()
+	}
+	for _, a := range d.actors() {
+		a.wait()
+	}
+	if d.wire != nil {
+		d.wire.close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), demoLimit)
+	defer cancel()
+	if d.locker != nil {
+		_ = d.locker.Close(ctx) // it has no nodes
+	}
+	if d.client != nil {
+		_ = d.client.Close() // nor has it anything that could be lost
+	}
+	if d.server != nil {
+		return d.server.Close()
+	}
+	return nil
+}
+
+func (d *demo) actors() []*actor {
+	if d.cleo == nil {
+		return nil
+	}
+	return []*actor{d.ada, d.bob, d.cleo}
+}
+
+// goOn leaves the stage to the user, and tells of every change.
+func (d *demo) goOn(ctx context.Context) error {
+	d.story.invite(d.server.Endpoint(), program(), d.actors())
+	for from := d.journal.len(); ; {
+		r, next, err := d.journal.next(ctx, from, func(r record) bool { return r.who == etcd || r.Kind == ended })
+		if err != nil || ctx.Err() != nil { // the candidates may have been interrupted with us
+			return ctx.Err()
+		}
+		from = next
+		switch r.Kind {
+		case ended:
+			d.story.line(r.At, r.who, "has ended: %s", r.Cause)
+		case deleted:
+			d.story.line(r.At, etcd, "%s is gone: nobody is elected", demoPath)
+		case put:
+			d.story.line(r.At, etcd, "%s holds %s", demoPath, r.Value)
+		}
+	}
+}
+
+// program is how the user calls us.
+func program() string {
+	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
+		return "go run ./cmd/locked"
+	}
+	return os.Args[0]
+}
+
+// broken is the error of a step that came out otherwise than promised.
+func broken(format string, args ...any) error {
+	return &exitError{exitNo, fmt.Errorf("not as promised: "+format, args...)}
+}

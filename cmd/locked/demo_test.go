@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The demo's verdict is worth something only if it can be bad.
+func TestJudge(t *testing.T) {
+	start := time.Now().Add(-time.Hour)
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	said := func(who, kind string, token int64, ms int) record {
+		return record{who: who, Kind: kind, Token: token, At: at(ms)}
+	}
+	tests := []struct {
+		name    string
+		records []record
+		closest time.Duration
+		wrong   string
+	}{
+		{"one after the other", []record{
+			said("ada", "select", 2, 0), said("ada", "deselect", 2, 100), said("bob", "select", 5, 101),
+			said("bob", killed, 0, 200), said("bob", ended, 0, 201), said("cleo", "select", 7, 3000),
+		}, time.Millisecond, ""},
+		{"told in another order", []record{
+			said("bob", "select", 5, 103), said("ada", "select", 2, 0), said("ada", "deselect", 2, 100),
+		}, 3 * time.Millisecond, ""},
+		{"two at a time", []record{
+			said("ada", "select", 2, 0), said("bob", "select", 5, 99), said("ada", "deselect", 2, 100),
+		}, 0, "ada led until 1ms after bob had begun to"},
+		{"two to the end", []record{said("ada", "select", 2, 0), said("bob", "select", 5, 99)}, 0, "ada led until"},
+		{"a token that does not grow", []record{
+			said("ada", "select", 5, 0), said("ada", "deselect", 5, 1), said("bob", "select", 5, 2),
+		}, 0, "bob has token 5, which is not larger than token 5 of ada before it"},
+		{"a process that just ended", []record{
+			said("ada", "select", 2, 0), said("ada", ended, 0, 10), said("ada", "select", 3, 12),
+		}, 2 * time.Millisecond, ""},
+	}
+	for _, test := range tests {
+		j := newJournal()
+		for _, r := range test.records {
+			j.add(r)
+		}
+		closest, err := judge(j.terms())
+		if test.wrong == "" && (err != nil || closest != test.closest) {
+			t.Errorf("%s: %v, %v", test.name, closest, err)
+		}
+		if test.wrong != "" && (err == nil || !strings.Contains(err.Error(), test.wrong) || exitCode(err) != exitNo) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+func TestAwait(t *testing.T) {
+	j := newJournal()
+	j.add(record{who: "ada", Kind: ended, Cause: "exit status 0"})
+	j.add(record{who: "ada", Kind: started})
+	mark := j.len()
+	go func() {
+		j.add(record{who: "bob", Kind: "select"})
+		j.add(record{who: "ada", Kind: "select", Token: 7})
+		j.add(record{who: "ada", Kind: ended, Cause: "exit status 69"})
+	}()
+	if r, err := j.await(t.Context(), mark, "ada", "select"); err != nil || r.Token != 7 {
+		t.Errorf("await: %v, %v", r, err)
+	}
+	if _, err := j.await(t.Context(), mark, "ada", "deselect"); err == nil || !strings.Contains(err.Error(), "ada has ended by itself: exit status 69") {
+		t.Errorf("await of one that has ended: %v", err)
+	}
+	if _, err := j.await(t.Context(), j.len(), "ada", "select"); err == nil || !strings.Contains(err.Error(), "ada has ended by itself") {
+		t.Errorf("await of one that had ended before: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := j.await(ctx, mark, "cleo", "select"); !errors.Is(err, context.Canceled) {
+		t.Errorf("await when interrupted: %v", err)
+	}
+}
+
+// A wire that was cut keeps what is sent, and neither side is told.
+func TestWire(t *testing.T) {
+	far, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	w, err := newWire(far.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	near, err := net.Dial("tcp", w.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	behind, err := far.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer behind.Close()
+
+	send(t, near, "one")
+	receive(t, behind, "one")
+	w.cut()
+	send(t, near, "two")
+	send(t, behind, "back")
+	for _, c := range []net.Conn{near, behind} {
+		if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		var timeout net.Error
+		if _, err := c.Read(make([]byte, 1)); !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("through a wire that is cut: %v", err)
+		}
+		if err := c.SetReadDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.heal()
+	receive(t, behind, "two")
+	receive(t, near, "back")
+	near.Close()
+	if _, err := behind.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("after the other side has ended: %v", err)
+	}
+}
+
+func send(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receive(t *testing.T, c net.Conn, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+		t.Fatalf("received %q, %v; want %q", got, err, want)
+	}
+}
+
+func TestStory(t *testing.T) {
+	var b bytes.Buffer
+	s := newStory(&b, func(err error) { t.Error(err) })
+	s.act(t.Context(), "Title", "One.\nTwo.")
+	s.caused(s.start.Add(time.Second), "ada", "goes")
+	s.line(s.start.Add(1002*time.Millisecond), "bob", "comes")
+	s.line(s.start.Add(3500*time.Millisecond), "cleo", "stays")
+	want := `
+1. Title
+   One.
+   Two.
+   1.00 s           ·  ada   goes
+   1.00 s     +2.0 ms  bob   comes
+   3.50 s     +2.50 s  cleo  stays
+`
+	if b.String() != want {
+		t.Errorf("got:%s\nwant:%s", b.String(), want)
+	}
+	for d, want := range map[time.Duration]string{
+		90 * time.Microsecond: "0.1 ms", 12 * time.Millisecond: "12 ms", 2350 * time.Millisecond: "2.35 s",
+	} {
+		if got := figure(d); got != want {
+			t.Errorf("figure(%v) = %q, want %q", d, got, want)
+		}
+	}
+}

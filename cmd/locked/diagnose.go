@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+
+	"github.com/samcday/locked"
+)
+
+// explain makes of an error of the library one that has an exit code, and says what to do about it.
+func (c *connection) explain(err error) error {
+	var config *locked.ConfigError
+	var etcd rpctypes.EtcdError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, locked.ErrNoLeader), errors.As(err, &config):
+		return err
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return &exitError{exitRefused, fmt.Errorf("etcd does not know that user and password: check --user, --password and LOCKED_PASSWORD")}
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		return &exitError{exitRefused, fmt.Errorf("etcd asks for a user: give %s", variables("user"))}
+	case errors.As(err, &etcd) && refusal(etcd.Code()):
+		return &exitError{exitRefused, err}
+	}
+	return &exitError{exitUnreachable, fmt.Errorf("etcd did not answer within %v: %s: check %s",
+		c.timeout, c.diagnose(), variables("endpoints"))}
+}
+
+func refusal(code codes.Code) bool {
+	switch code {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Unknown, codes.Internal, codes.Aborted:
+		return false
+	}
+	return true
+}
+
+// diagnose looks, within two seconds, what is wrong with each endpoint. The etcd client only says that time was up.
+func (c *connection) diagnose() string {
+	endpoints := strings.Split(c.endpoints, ",")
+	found := make([]string, len(endpoints))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var probes sync.WaitGroup
+	for i, e := range endpoints {
+		probes.Go(func() {
+			e = strings.TrimSpace(e)
+			found[i] = e + ": " + c.probe(ctx, e)
+		})
+	}
+	probes.Wait()
+	return strings.Join(found, ", ")
+}
+
+func (c *connection) probe(ctx context.Context, endpoint string) string {
+	scheme, address, ok := strings.Cut(endpoint, "://")
+	if !ok {
+		scheme, address = "", endpoint
+	}
+	network := "tcp"
+	if strings.HasPrefix(scheme, "unix") {
+		network = "unix"
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return short(err)
+	}
+	defer conn.Close()
+	host, _, _ := net.SplitHostPort(address)
+	var foreign tls.RecordHeaderError
+	if scheme == "https" || scheme == "" && c.transport != nil {
+		switch err := shake(ctx, conn, host, c.transport); {
+		case errors.As(err, &foreign):
+			return "it does not speak TLS: give http:// before the host"
+		case errors.Is(err, context.DeadlineExceeded):
+			return "it takes connections, but does not answer"
+		case err != nil:
+			return "TLS: " + short(err) + " (see --cacert, --cert and --key)"
+		}
+	} else if tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil {
+		return "it speaks TLS: give --cacert, or https:// before the host"
+	}
+	return "it takes connections, but does not answer as an etcd that has a leader"
+}
+
+// shake tries whether TLS can be agreed on.
+func shake(ctx context.Context, conn net.Conn, host string, config *tls.Config) error {
+	if config == nil {
+		config = new(tls.Config)
+	}
+	config = config.Clone()
+	config.ServerName = host
+	config.NextProtos = []string{"h2"}
+	t := tls.Client(conn, config)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	// With TLS 1.3 a server that refuses our certificate says so only afterwards; one that does not sends its settings.
+	deadline, _ := ctx.Deadline()
+	_ = t.SetReadDeadline(deadline)
+	_, err := t.Read(make([]byte, 1))
+	return err
+}
+
+// short leaves out of a network error what the user knows.
+func short(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		err = op.Err
+	}
+	text := err.Error()
+	for _, prefix := range []string{"connect: ", "tls: ", "remote error: tls: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return text
+}

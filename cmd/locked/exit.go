@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/samcday/locked"
+)
+
+// The exit codes of all commands. From 64 on they are those of sysexits.h, which systemd knows by name and other programs
+// rarely use: so they can be told from the code of a program that a command runs.
+const (
+	exitDone        = 0
+	exitNo          = 1
+	exitUsage       = 64
+	exitUnreachable = 69
+	exitFailed      = 70
+	exitRefused     = 77
+	exitInterrupted = 130
+)
+
+var exitMeanings = []struct {
+	code    int
+	meaning string
+}{
+	{exitDone, "done; a campaign, a watch or a server that was interrupted and has ended cleanly"},
+	{exitNo, "get: nobody is elected; demo: something came out otherwise than promised"},
+	{exitUsage, "wrong usage: a command, argument, flag or variable that cannot work"},
+	{exitUnreachable, "etcd cannot be reached, or did not answer in time"},
+	{exitFailed, "something else failed, as told on stderr"},
+	{exitRefused, "etcd refused: a wrong password, or a missing permission"},
+	{exitInterrupted, "interrupted before there was an answer"},
+}
+
+// exitHelp is the table of exit codes for the help text.
+func exitHelp() string {
+	var b strings.Builder
+	for _, e := range exitMeanings {
+		fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.meaning)
+	}
+	return b.String()
+}
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// exitCode maps what a command returned to the code that the process ends with.
+func exitCode(err error) int {
+	var coded *exitError
+	var config *locked.ConfigError
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE):
+		return exitDone
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.As(err, &config):
+		return exitUsage
+	case errors.Is(err, locked.ErrNoLeader):
+		return exitNo
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitFailed
+}
+
+// errorText is what stderr is told of an error: nothing if the user knows, since it is what he did.
+func errorText(err error) string {
+	if code := exitCode(err); code == exitDone || code == exitInterrupted {
+		return ""
+	}
+	text := err.Error()
+	for _, prefix := range []string{"locked: ", "etcdserver: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return "locked: " + text
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/samcday/locked"
+)
+
+const getHelp = `Get prints the value of the elected node, as it is in etcd now, and nothing else: so it
+can be used in scripts. With -o json it prints path, id, value, token and revision.
+
+If nobody is elected it prints nothing on stdout and exits with 1; if it could not
+find out, with another code: see locked help.`
+
+type getOptions struct {
+	conn   *connection
+	format format
+	path   string
+}
+
+func newGetCommand(conn *connection) *cobra.Command {
+	o := &getOptions{conn: conn}
+	cmd := &cobra.Command{
+		Use:   "get PATH",
+		Short: "Print the elected node's value",
+		Long:  getHelp,
+		Example: `  curl http://$(locked get /web)/
+  locked get /web -o json | jq -r .id`,
+		Args: onePath,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.path = args[0]
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	o.format.addTo(cmd.Flags())
+	return cmd
+}
+
+func (o *getOptions) run(ctx context.Context, w io.Writer) error {
+	l, err := o.conn.open()
+	if err != nil {
+		return err
+	}
+	defer l.Close(ctx) // it has no nodes that could fail to stop
+	leader, err := l.Leader(ctx, o.path)
+	if errors.Is(err, locked.ErrNoLeader) {
+		return fmt.Errorf("%w at %s", err, o.path)
+	}
+	if err != nil {
+		return o.conn.explain(err)
+	}
+	if o.format == jsonForm {
+		return printJSON(w, leader)
+	}
+	_, err = fmt.Fprintln(w, leader.Value)
+	return err
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const rootHelp = `locked elects a leader among processes, on etcd v3.
+
+Candidates compete for a PATH. One of them is elected at a time, the others wait
+in a queue, first come, first served. The etcd key PATH holds "ID:::VALUE" of the
+elected one, for any etcd client to read.
+
+Environment:
+  A connection flag that is not given is taken from the variable LOCKED_<FLAG>, or
+  else ETCDCTL_<FLAG>: LOCKED_ENDPOINTS, ETCDCTL_CACERT and so on. Other flags do
+  not read the environment.
+
+Exit codes:
+`
+
+const rootExample = `  locked demo                     see it work, with nothing else needed
+  locked server                   run an etcd here, to try things with
+  locked campaign /web --value 10.0.0.1:80
+  locked get /web
+  locked watch /web -o json`
+
+// newRootCommand puts the whole command together.
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "locked",
+		Short:         "Elect a leader among processes, on etcd v3",
+		Long:          rootHelp + exitHelp(),
+		Example:       rootExample,
+		SilenceErrors: true, // main tells them, once
+		SilenceUsage:  true,
+
+		DisableFlagsInUseLine: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q%s: see locked help", args[0], suggestions(cmd, args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w: see %s --help", err, cmd.CommandPath())
+	})
+	conn := newConnection()
+	root.PersistentFlags().AddFlagSet(conn.flags)
+	root.AddCommand(newServerCommand(conn), newDemoCommand(conn), newCampaignCommand(conn), newWatchCommand(conn),
+		newGetCommand(conn), newVersionCommand())
+	return root
+}
+
+func suggestions(cmd *cobra.Command, name string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	if list := cmd.SuggestionsFor(name); len(list) > 0 {
+		return fmt.Sprintf(" (did you mean %s?)", strings.Join(list, " or "))
+	}
+	return ""
+}
+
+// onePath takes the argument of the commands that are about one election.
+func onePath(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("%s takes one PATH, and was given %d: see %s --help", cmd.Name(), len(args), cmd.CommandPath())
+	}
+	return nil
+}
+
+// nothing takes no arguments.
+func nothing(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, and was given %q: see %s --help", cmd.Name(), args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
+// withoutConnection makes a command refuse the connection flags, and not mention them in its help.
+func withoutConnection(cmd *cobra.Command, why string) *cobra.Command {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) (err error) {
+		cmd.InheritedFlags().VisitAll(func(f *flag) {
+			if f.Changed {
+				err = errors.Join(err, usagef("%s does not take --%s: %s", cmd.Name(), f.Name, why))
+			}
+		})
+		return err
+	}
+	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		cmd.InheritedFlags().VisitAll(func(f *flag) { f.Hidden = true })
+		cmd.Root().HelpFunc()(cmd, args)
+	})
+	return cmd
+}

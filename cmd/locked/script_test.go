@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"locked": main})
+}
+
+// TestScripts runs the real command, as the scripts in testdata say. Besides what every such script can do, there is:
+//
+//	exits CODE locked ...     run to the end, and compare the exit code; stdout and stderr can be looked at then
+//	start NAME locked ...     run beside the script
+//	expect NAME REGEXP [VAR]  wait until NAME prints a match behind the last one; VAR gets what is in parentheses
+//	signal NAME INT           as kill -INT does
+//	unread NAME               read no more of what it prints
+//	ends NAME CODE            wait until it has ended, and all that it started; then as exits
+//	certs                     make ca.pem, server.pem, server.key, client.pem and client.key
+//	login ENDPOINT            make the etcd users root, with the password secret, and bob, who may do nothing
+//	key ENDPOINT KEY          print what etcd holds under a key
+//	queued ENDPOINT PATH ID   wait until a candidate is in the queue
+//	hole VAR                  VAR gets an address that takes connections, and never answers
+//	falls VAR                 wait until somebody has connected there, who has not been waited for yet
+//
+// $ETCD is an etcd for all scripts: each has a path of its own there.
+func TestScripts(t *testing.T) {
+	s, err := etcdserver.Start(t.Context(), etcdserver.Config{NoFsync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // after the scripts, which run in parallel
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("ETCD", s.Endpoint())
+			e.Values[processesKey{}] = map[string]*process{}
+			e.Values[holesKey{}] = map[string]net.Listener{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "start": start, "expect": expect, "signal": sendSignal, "unread": unread, "ends": ends,
+			"certs": certs, "login": login, "key": key, "queued": queued, "hole": hole, "falls": falls,
+		},
+	})
+}
+
+type holesKey struct{}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) > 1, "exits CODE COMMAND...")
+	p := launch(ts, args[1:])
+	p.ends(ts, code(ts, args[0]))
+}
+
+func start(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) > 1, "start NAME COMMAND...")
+	ts.Value(processesKey{}).(map[string]*process)[args[0]] = launch(ts, args[1:])
+}
+
+func expect(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && (len(args) == 2 || len(args) == 3), "expect NAME REGEXP [VAR]")
+	found := named(ts, args[0]).expect(ts, args[1])
+	if len(args) == 3 {
+		need(ts, len(found) == 2, "one pair of parentheses")
+		ts.Setenv(args[2], found[1])
+	}
+}
+
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 2 && signals[args[1]] != nil, "signal NAME INT|TERM|HUP|KILL")
+	ts.Check(named(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
+}
+
+func unread(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 1, "unread NAME")
+	named(ts, args[0]).stdout.close()
+}
+
+func ends(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 2, "ends NAME CODE")
+	named(ts, args[0]).ends(ts, code(ts, args[1]))
+}
+
+func login(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 1, "login ENDPOINT")
+	c, ctx := client(ts, args[0])
+	_, err := c.RoleAdd(ctx, "root")
+	ts.Check(err)
+	for _, name := range []string{"root", "bob"} {
+		_, err = c.UserAdd(ctx, name, "secret")
+		ts.Check(err)
+	}
+	_, err = c.UserGrantRole(ctx, "root", "root")
+	ts.Check(err)
+	_, err = c.AuthEnable(ctx)
+	ts.Check(err)
+}
+
+func key(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 2, "key ENDPOINT KEY")
+	c, ctx := client(ts, args[0])
+	resp, err := c.Get(ctx, args[1])
+	ts.Check(err)
+	out := ts.Stdout()
+	for _, kv := range resp.Kvs {
+		fmt.Fprintf(out, "%s", kv.Value)
+	}
+}
+
+func queued(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 3, "queued ENDPOINT PATH ID")
+	c, ctx := client(ts, args[0])
+	l, err := locked.NewFromClient(c)
+	ts.Check(err)
+	defer l.Close(ctx)
+	for changes := c.Watch(ctx, args[1]+":::", clientv3.WithPrefix(), clientv3.WithCreatedNotify()); ; <-changes {
+		candidates, err := l.Candidates(ctx, args[1])
+		ts.Check(err)
+		for _, other := range candidates {
+			if other.ID == args[2] && other.Token == 0 {
+				return
+			}
+		}
+	}
+}
+
+func hole(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 1, "hole VAR")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Value(holesKey{}).(map[string]net.Listener)[args[0]] = l
+}
+
+func falls(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 1, "falls HOLE")
+	l := ts.Value(holesKey{}).(map[string]net.Listener)[args[0]].(*net.TCPListener)
+	ts.Check(l.SetDeadline(time.Now().Add(patience)))
+	c, err := l.Accept()
+	ts.Check(err)
+	ts.Defer(func() { c.Close() })
+}
+
+func client(ts *testscript.TestScript, endpoint string) (*clientv3.Client, context.Context) {
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ts.Defer(func() {
+		cancel()
+		c.Close()
+	})
+	return c, ctx
+}
+
+func need(ts *testscript.TestScript, ok bool, usage string) {
+	if !ok {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+func code(ts *testscript.TestScript, s string) int {
+	n, err := strconv.Atoi(s)
+	ts.Check(err)
+	return n
+}
+
+func writeFile(ts *testscript.TestScript, name string, data []byte) {
+	ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o600))
+}
