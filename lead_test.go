@@ -224,13 +224,11 @@ func TestTransfer(t *testing.T) {
 	if err := l.Transfer(ctx, "/a", ""); !errors.Is(err, ErrNoLeader) {
 		t.Errorf("nobody leads: %v", err)
 	}
-	var nodes []*Node
 	for _, id := range []string{"1", "2", "3"} {
 		n := node(t, l, "/a", NodeConfig{ID: id, Value: "v"})
 		if err := n.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
-		nodes = append(nodes, n)
 		if id == "1" {
 			if err := l.Transfer(ctx, "/a", ""); !errors.Is(err, ErrNoCandidate) {
 				t.Errorf("nobody waits: %v", err)
