@@ -1,9 +1,12 @@
 package locked
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/etcdserver"
@@ -123,7 +126,8 @@ func TestQueueKeyDeleted(t *testing.T) {
 	l := locker(t, e.Endpoint())
 	start(t, candidate(t, l, "/p", "a"), candidate(t, l, "/p", "b"), candidate(t, l, "/p", "c"))
 	checkCandidates(t, l, "/p", "a", "b", "c")
-	e.delete(string(e.keys("/p:::queue/")[0].Key))
+	first := slices.MinFunc(e.keys("/p:::queue/"), func(a, b *mvccpb.KeyValue) int { return cmp.Compare(a.CreateRevision, b.CreateRevision) })
+	e.delete(string(first.Key))
 	eventually(t, "b waits again", func() bool { return len(e.keys("/p:::queue/")) == 2 })
 	checkCandidates(t, l, "/p", "a", "c", "b")
 }

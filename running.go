@@ -47,7 +47,9 @@ func (n *Node) start(s *starting) {
 		} else {
 			n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 		}
-		c.follow() // only now: the request is on its way
+		if !n.candidate.Busy() {
+			c.follow()
+		} // otherwise once the answer is there, which would come later for it
 	}
 }
 
@@ -150,6 +152,7 @@ func (n *Node) committed(a election.Action, r result) {
 		return
 	}
 	reply := election.Reply{Seq: a.Seq, Result: outcome(r.err), Revision: r.revision}
+	reply.Doubt = errors.Is(r.err, rpctypes.ErrNoSpace) // which etcd says after it has applied the transaction
 	switch {
 	case r.err != nil:
 		n.failed(a.Kind.String(), r.err)
@@ -159,6 +162,7 @@ func (n *Node) committed(a election.Action, r result) {
 	if !n.running {
 		return // it failed for good
 	}
+	n.contest.Load().follow()
 	if a.Kind == election.Entry && r.succeeded {
 		r.seen = entry(a.Txn, r.revision)
 	}

@@ -177,10 +177,12 @@ func (c *Candidate) answered(r Reply) {
 		c.doubt = false
 		c.pause = c.fails > patience
 	case r.Result == Denied && kind == HandOver:
-		c.doubt = true
+		c.doubt = r.Doubt
 		if c.askedMod == c.key.Mod { // not if it was done even so
 			c.gap = c.heir
 		}
+	case r.Result == Denied && !r.Doubt:
+		c.pause = true
 	default:
 		c.doubt, c.pause = true, true
 		if c.askedLease != 0 && c.askedMod == c.key.Mod {

@@ -114,7 +114,7 @@ func (s *script) line(line string) {
 	case "view", "watch", "path":
 		s.look(word, args)
 		s.step(Input{What: Seen})
-	case "committed", "refused", "denied", "unknown":
+	case "committed", "refused", "denied", "undecided", "unknown":
 		s.answer(word, args)
 	default:
 		s.step(input(word, args))
@@ -172,7 +172,8 @@ func (s *script) look(word string, args []string) {
 }
 
 func (s *script) answer(word string, args []string) {
-	r := Reply{Seq: s.cand.seq, Result: map[string]Result{"refused": Refused, "denied": Denied, "unknown": Unknown}[word]}
+	r := Reply{Seq: s.cand.seq, Result: map[string]Result{"refused": Refused, "denied": Denied, "undecided": Denied, "unknown": Unknown}[word]}
+	r.Doubt = word == "undecided"
 	if len(args) > 0 && strings.HasPrefix(args[0], "seq=") {
 		r.Seq = uint64(number(args[0][4:]))
 		args = args[1:]

@@ -37,7 +37,7 @@ type Result uint8
 const (
 	Committed Result = iota // its Then was done, at Reply.Revision
 	Refused                 // its Else was done: the input's view is now at least as new as what it read
-	Denied                  // etcd refuses it, and will until somebody changes something; out of space, it may be done even so
+	Denied                  // etcd refuses it, and will until somebody changes something
 	Unknown                 // it was done, will be done, or will not
 )
 
@@ -46,6 +46,7 @@ type Reply struct {
 	Seq      uint64 // of the Ask
 	Result   Result
 	Revision int64
+	Doubt    bool // it was denied, but may have been done even so: etcd out of space is that undecided
 }
 
 // Cause says why a candidate stopped leading.

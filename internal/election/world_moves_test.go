@@ -114,10 +114,12 @@ func (p *proc) deny() bool {
 	if f.kind == HandOver {
 		p.denied = p.cand.Key().Create
 	}
+	doubt := f.applied
 	if !f.applied && p.w.mix.late && p.w.pick(4) == 0 {
 		p.w.late = append(p.w.late, f)
+		doubt = true
 	}
-	p.step(Input{What: Answer, Reply: Reply{Seq: f.seq, Result: Denied}})
+	p.step(Input{What: Answer, Reply: Reply{Seq: f.seq, Result: Denied, Doubt: doubt}})
 	return true
 }
 
