@@ -115,12 +115,14 @@ func (o *campaignOptions) run(ctx context.Context, stdin io.Reader, w io.Writer)
 	events := node.Events(listening)
 	go func() { printed <- p.printAll(events, giveUp) }()
 
+	var left error
 	if err = node.Start(ctx); err == nil {
 		<-ctx.Done()
+		left = o.leave(l, node)
 	} else {
 		err = unlessInterrupted(ctx, o.conn.explain(err))
+		abandon(l)
 	}
-	left := o.leave(l, node)
 	quiet()
 	for _, e := range []error{<-printed, err, left} {
 		if e != nil {
@@ -128,6 +130,13 @@ func (o *campaignOptions) run(ctx context.Context, stdin io.Reader, w io.Writer)
 		}
 	}
 	return nil
+}
+
+// abandon ends a campaign that did not get as far as the queue: there is nothing to hand over.
+func abandon(l *locked.Locker) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = l.Close(ctx) // what is left in etcd, if anything, goes with its lease
 }
 
 // leave hands over and ends everything, in bounded time.

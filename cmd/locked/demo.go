@@ -29,6 +29,7 @@ everything goes on running after the story, to play with, until it is interrupte
 const (
 	demoPath  = "/demo"
 	demoTTL   = 3 * time.Second
+	demoLease = "3 s"            // the same, for people
 	demoLimit = 20 * time.Second // for anything that is waited for
 )
 
@@ -56,9 +57,10 @@ type demo struct {
 	server  *etcdserver.Server
 	client  *clientv3.Client
 	locker  *locked.Locker
-	wire    *wire
-
-	ada, bob, cleo *actor
+	actors  []*actor
+	mark    int    // in the journal, where the act began
+	absent  *actor // was killed
+	cut     *actor // was cut off
 }
 
 func (o *demoOptions) run(ctx context.Context, w io.Writer) error {
@@ -85,9 +87,14 @@ func (d *demo) play(ctx context.Context, keep bool) error {
 	if err := d.open(ctx); err != nil {
 		return err
 	}
-	d.story.opening(d.server.Endpoint(), demoTTL)
+	d.story.opening(d.server.Endpoint())
 	for _, act := range []func(context.Context) error{d.firstElection, d.oneValue, d.handover, d.crash, d.cutOff, d.rejoin, d.verdict} {
-		if err := act(ctx); err != nil {
+		d.mark = d.journal.len()
+		err := act(ctx)
+		if exitCode(err) == exitNo {
+			d.story.evidence(d.journal.all(d.mark))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -111,25 +118,20 @@ func (d *demo) open(ctx context.Context) (err error) {
 	if d.locker, err = locked.NewFromClient(d.client); err != nil {
 		return err
 	}
-	if d.wire, err = newWire(d.server.Addr()); err != nil {
-		return err
+	for i, name := range []string{"ada", "bob", "cleo"} {
+		w, err := newWire(d.server.Addr())
+		if err != nil {
+			return err
+		}
+		d.actors = append(d.actors, newActor(name, fmt.Sprintf("10.0.0.%d:8080", i+1), w, d.journal))
 	}
-	d.ada = newActor("ada", "10.0.0.1:8080", endpoint, d.journal)
-	d.bob = newActor("bob", "10.0.0.2:8080", endpoint, d.journal)
-	d.cleo = newActor("cleo", "10.0.0.3:8080", "http://"+d.wire.address(), d.journal)
 	return d.readAlong(ctx)
 }
 
 // close stops and removes everything, however far it had come.
 func (d *demo) close() error {
-	for _, a := range d.actors() {
-		a.kill()
-	}
-	for _, a := range d.actors() {
-		a.wait()
-	}
-	if d.wire != nil {
-		d.wire.close()
+	for _, a := range d.actors {
+		a.close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), demoLimit)
 	defer cancel()
@@ -145,24 +147,17 @@ func (d *demo) close() error {
 	return nil
 }
 
-func (d *demo) actors() []*actor {
-	if d.cleo == nil {
-		return nil
-	}
-	return []*actor{d.ada, d.bob, d.cleo}
-}
-
 // goOn leaves the stage to the user, and tells of every change.
 func (d *demo) goOn(ctx context.Context) error {
-	d.story.invite(d.server.Endpoint(), program(), d.actors())
+	d.story.invite(d.server.Endpoint(), program(), d.actors)
 	for from := d.journal.len(); ; {
-		r, next, err := d.journal.next(ctx, from, func(r record) bool { return r.who == etcd || r.Kind == ended })
+		r, next, err := d.journal.next(ctx, from, func(r record) bool { return r.who == etcd || r.Kind == failed })
 		if err != nil || ctx.Err() != nil { // the candidates may have been interrupted with us
 			return ctx.Err()
 		}
 		from = next
 		switch r.Kind {
-		case ended:
+		case failed:
 			d.story.line(r.At, r.who, "has ended: %s", r.Cause)
 		case deleted:
 			d.story.line(r.At, etcd, "%s is gone: nobody is elected", demoPath)

@@ -6,22 +6,25 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // actor is one candidate of the demo: a process of its own, running "locked campaign".
 type actor struct {
-	name, value, endpoint string
-	journal               *journal
+	name, value string
+	wire        *wire // to etcd
+	journal     *journal
 
 	process *exec.Cmd
 	stdin   io.Closer
 	gone    chan struct{} // closed when the process has ended
+	dying   atomic.Bool   // it was told to end
 }
 
-func newActor(name, value, endpoint string, j *journal) *actor {
-	return &actor{name: name, value: value, endpoint: endpoint, journal: j}
+func newActor(name, value string, w *wire, j *journal) *actor {
+	return &actor{name: name, value: value, wire: w, journal: j}
 }
 
 // start runs the process, and writes down what it tells. It ends by itself when we do: its standard input ends then.
@@ -30,7 +33,7 @@ func (a *actor) start() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(exe, "campaign", "--id", a.name, "--value", a.value, "--ttl", demoTTL.String(), "--endpoints", a.endpoint,
+	cmd := exec.Command(exe, "campaign", "--id", a.name, "--value", a.value, "--ttl", demoTTL.String(), "--endpoints", a.wire.address(),
 		"--command-timeout", demoTTL.String(), "--output", "json", "--verbose", "--stop-on-eof", demoPath)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = withoutOurs(os.Environ())
@@ -46,6 +49,7 @@ func (a *actor) start() error {
 		return err
 	}
 	a.process, a.gone = cmd, make(chan struct{})
+	a.dying.Store(false)
 	go a.listen(cmd, stdout, a.gone)
 	return nil
 }
@@ -71,13 +75,18 @@ func (a *actor) listen(cmd *exec.Cmd, stdout io.Reader, gone chan struct{}) {
 		a.journal.add(r)
 	}
 	_ = cmd.Wait() // the state says it
-	a.journal.add(record{who: a.name, Kind: ended, Cause: cmd.ProcessState.String(), At: time.Now()})
+	r := record{who: a.name, Kind: failed, Cause: cmd.ProcessState.String(), At: time.Now()}
+	if a.dying.Load() {
+		r.Kind = ended
+	}
+	a.journal.add(r)
 }
 
 func (a *actor) pid() int { return a.process.Process.Pid }
 
 // terminate asks the process to end, as a service manager does.
 func (a *actor) terminate() {
+	a.dying.Store(true)
 	if err := a.process.Process.Signal(syscall.SIGTERM); err != nil {
 		_ = a.stdin.Close() // where there is no such signal
 	}
@@ -86,13 +95,16 @@ func (a *actor) terminate() {
 // kill ends the process without asking it.
 func (a *actor) kill() {
 	if a.process != nil {
+		a.dying.Store(true)
 		_ = a.process.Process.Kill() // it may have ended already
 	}
 }
 
-// wait waits until the process has ended and all that it told is in the journal.
-func (a *actor) wait() {
+// close ends the process, waits until all that it told is in the journal, and takes its wire down.
+func (a *actor) close() {
+	a.kill()
 	if a.gone != nil {
 		<-a.gone
 	}
+	a.wire.close()
 }

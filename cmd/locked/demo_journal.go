@@ -28,9 +28,27 @@ const (
 	put     = "put"     // of the key, in etcd
 	deleted = "deleted" // the key, in etcd
 	killed  = "killed"  // by the demo, a moment later
-	started = "started" // a process
-	ended   = "ended"   // a process
+	ended   = "ended"   // a process, as it should
+	failed  = "failed"  // a process ended, and should not
 )
+
+// String is the record on one line, for those who want to know what went wrong.
+func (r record) String() string {
+	s := r.Kind
+	if r.ID != "" || r.Value != "" {
+		s += fmt.Sprintf(" %s %q", r.ID, r.Value)
+	}
+	if r.Token != 0 {
+		s += fmt.Sprintf(" token %d", r.Token)
+	}
+	if r.Revision != 0 {
+		s += fmt.Sprintf(" revision %d", r.Revision)
+	}
+	if r.Cause != "" {
+		s += ": " + r.Cause
+	}
+	return s
+}
 
 // journal keeps all records in the order in which they came.
 type journal struct {
@@ -77,31 +95,34 @@ func (j *journal) next(ctx context.Context, from int, match func(record) bool) (
 	}
 }
 
-// await waits for a record of somebody from a place on, and no longer than anybody would want to watch. It does not wait
-// for a process that has ended.
-func (j *journal) await(ctx context.Context, from int, who, kind string) (record, error) {
+// await waits for a record from a place on that matches, and no longer than anybody would want to watch. It gives up when
+// a process has failed.
+func (j *journal) await(ctx context.Context, from int, what string, match func(record) bool) (record, error) {
 	limited, cancel := context.WithTimeout(ctx, demoLimit)
 	defer cancel()
-	if r := latest(j.all(0)[:from], who, started, ended); r.Kind == ended {
-		return r, broken("%s has ended by itself: %s", who, r.Cause)
+	fails := func(r record) bool { return r.Kind == failed }
+	if i := slices.IndexFunc(j.all(0)[:from], fails); i >= 0 {
+		r := j.all(i)[0]
+		return r, broken("%s has ended by itself: %s", r.who, r.Cause)
 	}
-	r, _, err := j.next(limited, from, func(r record) bool { return r.who == who && (r.Kind == kind || r.Kind == ended) })
+	r, _, err := j.next(limited, from, func(r record) bool { return match(r) || fails(r) })
 	switch {
 	case err != nil && ctx.Err() == nil:
-		return r, broken("%s: no %s within %v", who, kind, demoLimit)
-	case err == nil && r.Kind != kind:
-		return r, broken("%s has ended by itself: %s", who, r.Cause)
+		return r, broken("%s: not within %v", what, demoLimit)
+	case err == nil && fails(r):
+		return r, broken("%s has ended by itself: %s", r.who, r.Cause)
 	}
 	return r, err
 }
 
-// last gives the latest record of somebody.
-func (j *journal) last(who, kind string) record {
-	return latest(j.all(0), who, kind)
+// of waits for a record of one kind.
+func (j *journal) of(ctx context.Context, from int, who, kind string) (record, error) {
+	return j.await(ctx, from, kind+" of "+who, func(r record) bool { return r.who == who && r.Kind == kind })
 }
 
-func latest(records []record, who string, kinds ...string) record {
-	for _, r := range slices.Backward(records) {
+// latest gives the last record of somebody that is of one of some kinds, or none.
+func (j *journal) latest(who string, kinds ...string) record {
+	for _, r := range slices.Backward(j.all(0)) {
 		if r.who == who && slices.Contains(kinds, r.Kind) {
 			return r
 		}
@@ -125,7 +146,7 @@ func (j *journal) terms() []term {
 		case "select":
 			open[r.who] = &term{who: r.who, token: r.Token, began: r.At}
 			all = append(all, open[r.who])
-		case "deselect", killed, ended:
+		case "deselect", killed, ended, failed:
 			if t := open[r.who]; t != nil {
 				t.end = r.At
 				delete(open, r.who)

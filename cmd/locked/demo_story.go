@@ -54,10 +54,10 @@ func (s *story) paint(code, text string) string {
 }
 
 // opening says what is about to be seen.
-func (s *story) opening(endpoint string, ttl time.Duration) {
+func (s *story) opening(endpoint string) {
 	s.printf("%s\n", s.paint("1", "locked demo: three processes want one job, and etcd gives it to one of them"))
 	s.say("The candidates ada, bob and cleo are processes of their own. An etcd inside this one")
-	s.say("serves at %s. Whoever leads has a lease of %v there.", strings.TrimPrefix(endpoint, "http://"), ttl)
+	s.say("serves at %s. Whoever leads has a lease of %s there.", strings.TrimPrefix(endpoint, "http://"), demoLease)
 	s.say("First column: time since the start. Second: time since the line with the dot.")
 }
 
@@ -109,6 +109,15 @@ func (s *story) row(at time.Time, gap, who, text string) {
 }
 
 var hues = map[string]string{"ada": "36", "bob": "33", "cleo": "35", etcd: "2"}
+
+// evidence prints what was seen when something came out otherwise than promised.
+func (s *story) evidence(records []record) {
+	s.printf("\n%s\n", s.paint("1", "This came out otherwise than promised. What was seen:"))
+	s.cause = time.Time{}
+	for _, r := range records {
+		s.line(r.At, r.who, "%v", r)
+	}
+}
 
 // figure prints a duration with as many digits as anybody wants to read.
 func figure(d time.Duration) string {

@@ -60,25 +60,24 @@ func TestJudge(t *testing.T) {
 func TestAwait(t *testing.T) {
 	j := newJournal()
 	j.add(record{who: "ada", Kind: ended, Cause: "exit status 0"})
-	j.add(record{who: "ada", Kind: started})
 	mark := j.len()
 	go func() {
 		j.add(record{who: "bob", Kind: "select"})
 		j.add(record{who: "ada", Kind: "select", Token: 7})
-		j.add(record{who: "ada", Kind: ended, Cause: "exit status 69"})
+		j.add(record{who: "ada", Kind: failed, Cause: "exit status 69"})
 	}()
-	if r, err := j.await(t.Context(), mark, "ada", "select"); err != nil || r.Token != 7 {
+	if r, err := j.of(t.Context(), mark, "ada", "select"); err != nil || r.Token != 7 {
 		t.Errorf("await: %v, %v", r, err)
 	}
-	if _, err := j.await(t.Context(), mark, "ada", "deselect"); err == nil || !strings.Contains(err.Error(), "ada has ended by itself: exit status 69") {
-		t.Errorf("await of one that has ended: %v", err)
-	}
-	if _, err := j.await(t.Context(), j.len(), "ada", "select"); err == nil || !strings.Contains(err.Error(), "ada has ended by itself") {
-		t.Errorf("await of one that had ended before: %v", err)
+	for _, from := range []int{mark, mark + 3} {
+		_, err := j.of(t.Context(), from, "bob", "deselect")
+		if err == nil || !strings.Contains(err.Error(), "ada has ended by itself: exit status 69") {
+			t.Errorf("await while another one has failed: %v", err)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := j.await(ctx, mark, "cleo", "select"); !errors.Is(err, context.Canceled) {
+	if _, err := newJournal().of(ctx, 0, "cleo", "select"); !errors.Is(err, context.Canceled) {
 		t.Errorf("await when interrupted: %v", err)
 	}
 }
