@@ -11,6 +11,7 @@ import (
 type belief struct {
 	token int64
 	until atomic.Int64 // reading of the clock in nanoseconds; over says that it has ended
+	ended atomic.Int64 // reading of the clock at which it ran out, if it did
 }
 
 const over = -1 << 62
@@ -22,7 +23,11 @@ func (b *belief) holds(now time.Duration) bool {
 		if int64(now) < until {
 			return true
 		}
-		if until == over || b.until.CompareAndSwap(until, over) {
+		if until == over {
+			return false
+		}
+		if b.until.CompareAndSwap(until, over) {
+			b.ended.Store(until)
 			return false
 		}
 	}

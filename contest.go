@@ -148,7 +148,9 @@ func leaderOf(path string, term election.Key) Leader {
 
 // tell hands an event to those who listen.
 func (c *contest) tell(e Event, whom func(*subscription) bool) {
-	e.At = time.Now()
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
 	for s := range c.subs {
 		if whom(s) {
 			s.push(e)

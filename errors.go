@@ -15,6 +15,8 @@ var (
 	ErrStarted = errors.New("locked: the node is running already")
 	// ErrClosed says that the Locker was closed.
 	ErrClosed = errors.New("locked: the locker is closed")
+	// ErrUnreachable says that etcd did not answer within the request timeout of the Locker.
+	ErrUnreachable = errors.New("no answer from etcd within the request timeout")
 )
 
 // Causes of the end of a term: [Event].Cause of a deselect.

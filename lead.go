@@ -38,7 +38,7 @@ func (n *Node) Lead(ctx context.Context, fn func(ctx context.Context, term *Term
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !errors.Is(err, errUnreached) {
+		if !errors.Is(err, ErrUnreachable) {
 			return err
 		}
 	}

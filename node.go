@@ -64,9 +64,6 @@ func (n *Node) Start(ctx context.Context) error {
 	return n.begin(ctx, nil)
 }
 
-// errUnreached says that etcd did not answer within the request timeout of the Locker.
-var errUnreached = errors.New("no answer from etcd within the request timeout")
-
 // Stop makes the node stop competing, and hands over what it leads to the next in line, in one commit. It returns once
 // that is known to be done. When ctx ends first, its error is returned, and the handing over goes on by itself; belief
 // ends at once in any case. Work that [Node.Lead] guards has as long as ctx lives, and what is then left on the lease, to

@@ -47,16 +47,16 @@ func (n *Node) start(s *starting) {
 		} else {
 			n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 		}
-		if !n.candidate.Busy() {
+		if !n.candidate.Busy() { // otherwise when the answer is there, which opening a watch would delay
 			c.follow()
-		} // otherwise once the answer is there, which would come later for it
+		}
 	}
 }
 
 // abort gives up a start that has not succeeded.
 func (n *Node) abort(s *starting, err error) {
 	switch {
-	case n.entering == s && n.unfit && n.failure != nil && errors.Is(err, errUnreached):
+	case n.entering == s && n.unfit && n.failure != nil && errors.Is(err, ErrUnreachable):
 		err = n.failure // etcd was not even asked
 	case n.entering == s && n.failure != nil:
 		err = fmt.Errorf("%w: %w", err, n.failure)
@@ -255,13 +255,22 @@ func (n *Node) deselected(cause error) {
 	delete(n.l.believers.nodes, n)
 	n.l.counters.ends[cause]++
 	n.l.log.Info("deselected", "path", n.path, "id", n.id, "token", b.token, "cause", cause)
-	n.emit(Event{Kind: Deselect, Token: b.token, Cause: cause})
+	n.emit(Event{Kind: Deselect, Token: b.token, Cause: cause, At: n.endOf(b)})
 	if n.term != nil {
 		n.term.cancel(cause)
 		if cause == ErrExpired || cause == ErrRemoved || cause == ErrUnhealthy {
 			n.freeze()
 		}
 	}
+}
+
+// endOf is when a belief ended: before now, if nobody had the time to notice.
+func (n *Node) endOf(b *belief) time.Time {
+	now := time.Now()
+	if ended := time.Duration(b.ended.Load()); ended != 0 {
+		return now.Add(ended - n.l.clock.Now())
+	}
+	return now
 }
 
 // gone ends the run of a node of which nothing is left.

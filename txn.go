@@ -128,8 +128,8 @@ func (l *Locker) explain(path, request string, err error) error {
 	return fmt.Errorf("%s %s: %w%s", request, path, err, hint)
 }
 
-// unreached is errUnreached, with what was not reached.
-func (l *Locker) unreached() error { return fmt.Errorf("%w (%s)", errUnreached, l.endpoints()) }
+// unreached is ErrUnreachable, with what was not reached.
+func (l *Locker) unreached() error { return fmt.Errorf("%w (%s)", ErrUnreachable, l.endpoints()) }
 
 func (l *Locker) endpoints() string { return "endpoints: " + strings.Join(l.client.Endpoints(), ", ") }
 

@@ -181,6 +181,9 @@ func (c *Candidate) answered(r Reply) {
 		if c.askedMod == c.key.Mod { // not if it was done even so
 			c.gap = c.heir
 		}
+	case r.Result == Denied && kind == Read && c.place == Nowhere && !c.want:
+		c.forget() // what cannot be read cannot be found out: if anything was put, the audit finds it
+		c.doubt = false
 	case r.Result == Denied && !r.Doubt:
 		c.pause = true
 	default:
