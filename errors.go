@@ -12,7 +12,7 @@ var (
 	// ErrNoLeader says that nobody is elected.
 	ErrNoLeader = errors.New("locked: nobody is elected")
 	// ErrStarted says that the node, or another one of the same path and id in this Locker, is running.
-	ErrStarted = errors.New("locked: the node is running already")
+	ErrStarted = errors.New("locked: a node with this path and id is running already in this locker")
 	// ErrClosed says that the Locker was closed.
 	ErrClosed = errors.New("locked: the locker is closed")
 	// ErrUnreachable says that etcd did not answer within the request timeout of the Locker.

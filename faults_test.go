@@ -2,11 +2,15 @@ package locked
 
 import (
 	"cmp"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/etcdserver"
@@ -360,4 +364,37 @@ func TestSetValueAnswerLost(t *testing.T) {
 	if n.Token() != token {
 		t.Error("token", n.Token(), "after", token)
 	}
+}
+
+// etcd is out of space: the leader goes on leading, a claim is refused with an error that says so, and it is repeated until
+// there is room again.
+func TestNoSpace(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	c := candidate(t, locker(t, e.Endpoint()), "/p", "c")
+	believing(t, a, b, c)
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a, b)
+	ea.await(Select)
+	alarm := func(action pb.AlarmRequest_AlarmAction) {
+		t.Helper()
+		request := &pb.AlarmRequest{Action: action, Alarm: pb.AlarmType_NOSPACE}
+		if _, err := pb.NewMaintenanceClient(e.client.ActiveConnection()).Alarm(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alarm(pb.AlarmRequest_ACTIVATE)
+	if err := c.Start(patient(t)); !errors.Is(err, rpctypes.ErrNoSpace) || !strings.Contains(err.Error(), "/p") {
+		t.Error("started without space:", err)
+	}
+	if !a.IsSelected() || ea.count(Deselect) != 0 {
+		t.Error("the leader was disturbed")
+	}
+	stop(t, a) // as far as it goes: it resigns
+	eb.await(Error, naming("/p", "out of space"))
+	alarm(pb.AlarmRequest_DEACTIVATE)
+	eb.await(Select)
+	start(t, c)
+	checkCandidates(t, locker(t, e.Endpoint()), "/p", "b", "c")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
 
 	"github.com/samcday/locked/internal/etcdserver"
 )
@@ -473,5 +474,40 @@ func TestNoLeader(t *testing.T) {
 	stop(t, n) // does nothing
 	if n.ID() != "" || n.IsSelected() {
 		t.Error(n.Leader())
+	}
+}
+
+// Law 11: when Close returns, a client that the locker was given is as it was before: it works, and nothing of ours runs on
+// it. This test is alone.
+func TestCloseLeavesClientAlone(t *testing.T) {
+	e := server(t, etcdserver.Config{})
+	client := dial(t, clientv3.Config{Endpoints: []string{e.Endpoint()}})
+	for range 20 {
+		if _, err := client.Get(t.Context(), "x"); err != nil { // connected
+			t.Fatal(err)
+		}
+		before := goleak.IgnoreCurrent()
+		l, err := NewFromClient(client, testOptions()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := candidate(t, l, "/p", "a"), candidateFor(t, l, "/q", "b", time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		events, observed := a.Events(ctx), l.Watch(t.Context(), "/p")
+		start(t, a, b)
+		if e := <-events; e.Kind == Vacant {
+			<-events
+		}
+		<-observed
+		stop(t, b)
+		cancel()
+		if err := l.Close(patient(t)); err != nil {
+			t.Error(err)
+		}
+		for range observed {
+		}
+		for range events {
+		}
+		goleak.VerifyNone(t, before)
 	}
 }

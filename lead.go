@@ -29,8 +29,9 @@ func (n *Node) Lead(ctx context.Context, fn func(ctx context.Context, term *Term
 	if fn == nil {
 		return &ConfigError{"fn", "nil", "a function to run while elected is required"}
 	}
-	c := &campaign{ctx: ctx, terms: make(chan *Term, 1), over: make(chan struct{})}
+	var c *campaign
 	for {
+		c = &campaign{ctx: ctx, terms: make(chan *Term, 1), over: make(chan struct{})} // a failed start ends its own
 		err := n.begin(ctx, c)
 		if err == nil {
 			break

@@ -337,3 +337,26 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Lead goes on trying while etcd cannot be reached, beyond the request timeout, and leads when it comes.
+func TestLeadWaitsForEtcd(t *testing.T) {
+	s := server(t, etcdserver.Config{})
+	addr := s.Addr()
+	s.stop()
+	l := locker(t, addr, WithRequestTimeout(200*time.Millisecond))
+	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v"})
+	began := make(chan *Term, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	events := n.Events(t.Context())
+	done := lead(ctx, n, work(began))
+	for range 5 { // requests that fail, in more than one attempt
+		for e := within(t, events, "an error"); e.Kind != Error; e = within(t, events, "an error") {
+		}
+	}
+	s.start()
+	within(t, began, "the term")
+	cancel()
+	if err := within(t, done, "Lead"); err != context.Canceled {
+		t.Error(err)
+	}
+}

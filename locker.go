@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -109,14 +111,33 @@ func NewFromClient(client *clientv3.Client, opts ...Option) (*Locker, error) {
 func splitEndpoints(s string) ([]string, error) {
 	var list []string
 	for e := range strings.SplitSeq(s, ",") {
-		if e = strings.TrimSpace(e); e != "" {
-			list = append(list, e)
+		if e = strings.TrimSpace(e); e == "" {
+			continue
 		}
+		if !isEndpoint(e) {
+			return nil, &ConfigError{"endpoints", abbreviate(e), "must be HOST:PORT, such as localhost:2379, or begin with http://, https:// or unix://"}
+		}
+		list = append(list, e)
 	}
 	if len(list) == 0 {
 		return nil, &ConfigError{"endpoints", abbreviate(s), "must name at least one HOST:PORT"}
 	}
 	return list, nil
+}
+
+func isEndpoint(s string) bool {
+	scheme, rest, found := strings.Cut(s, "://")
+	switch {
+	case !found:
+		rest = s
+	case scheme == "unix" || scheme == "unixs":
+		return rest != ""
+	case scheme != "http" && scheme != "https":
+		return false
+	}
+	_, port, err := net.SplitHostPort(rest)
+	number, perr := strconv.Atoi(port)
+	return err == nil && perr == nil && number > 0 && number < 1<<16
 }
 
 func newLocker(client *clientv3.Client, prefix string, o options) *Locker {

@@ -82,7 +82,8 @@ func (l *Locker) Elections(ctx context.Context, prefix string) ([]Leader, error)
 }
 
 // Watch tells what happens at the path, without competing for it: as [Node.Events], but without select, deselect and
-// refresh. Of a path that cannot be an election's, or of a closed Locker, the channel is closed at once.
+// refresh. Of a path that cannot be an election's there is one Error event and the channel is closed; a closed Locker
+// closes it at once.
 func (l *Locker) Watch(ctx context.Context, path string) <-chan Event {
 	if err := checkName("path", path, MaxPathSize); err != nil {
 		out := make(chan Event, 1)

@@ -67,7 +67,8 @@ func (c NodeConfig) check(path string, ttl time.Duration) (NodeConfig, error) {
 		c.Grace = c.TTL / 5
 	}
 	if c.Grace < 0 || c.Grace > c.TTL/3 {
-		return c, &ConfigError{"Grace", fmt.Sprint(c.Grace), fmt.Sprintf("must be from 0 to a third of the TTL, %v", c.TTL/3)}
+		return c, &ConfigError{"Grace", fmt.Sprint(c.Grace), fmt.Sprintf(
+			"must be more than 0 and at most a third of the TTL, %v; 0 stands for a fifth", (c.TTL / 3).Round(time.Millisecond))}
 	}
 	return c, nil
 }

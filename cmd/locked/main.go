@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -24,14 +25,15 @@ func run(args []string) int {
 	return exitCode(err)
 }
 
-// untilSignal gives a context that ends when the process is asked to end. The second time it ends by itself, at once.
+// untilSignal gives a context that ends when the process is asked to end. The second time, if that
+// is more than a second later, it ends by itself, at once: timeout(1) and others ask twice in a row.
 func untilSignal() (context.Context, context.CancelFunc) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signals = append(signals, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	// Without this the first write that nobody reads would kill us, before anything is handed over.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return ctx, stop
