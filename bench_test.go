@@ -64,10 +64,10 @@ func (f *floor) putAndHear() {
 	<-f.changes
 }
 
-// enter starts a node, and gives its events from then on.
-func enter(b *testing.B, n *Node) <-chan Event {
+// enter starts a node, and gives its events from then on, until a context ends.
+func enter(b *testing.B, ctx context.Context, n *Node) <-chan Event {
 	b.Helper()
-	events := n.Events(b.Context())
+	events := n.Events(ctx)
 	if err := n.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -94,12 +94,15 @@ func BenchmarkHandover(b *testing.B) {
 			f := newFloor(b, s.Endpoint())
 			var ours, theirs samples
 			leader := node(b, lockers[0], "/a", NodeConfig{ID: "0", Value: "v"})
-			enter(b, leader)
+			ctx, unlisten := context.WithCancel(b.Context())
+			enter(b, ctx, leader)
 			i := 0
 			for b.Loop() {
 				i++
+				unlisten() // or the events of those that led before would be told too
+				ctx, unlisten = context.WithCancel(b.Context())
 				next := node(b, lockers[i%2], "/a", NodeConfig{ID: fmt.Sprint(i), Value: "v"})
-				events := enter(b, next)
+				events := enter(b, ctx, next)
 				if !fresh {
 					pause(b.Context(), 110*time.Millisecond) // longer than etcd's loop for watches that begin in the past
 				}
@@ -111,6 +114,7 @@ func BenchmarkHandover(b *testing.B) {
 				})
 				leader = next
 			}
+			unlisten()
 			b.ReportMetric(float64(ours.median())/float64(theirs.median()), "x-floor")
 			b.ReportMetric(float64(ours.median().Microseconds()), "µs-handover")
 			b.ReportMetric(float64(theirs.median().Microseconds()), "µs-floor")
@@ -124,7 +128,7 @@ func BenchmarkHandover(b *testing.B) {
 func BenchmarkElectWarm(b *testing.B) {
 	s := server(b, etcdserver.Config{ElectionTimeout: time.Second})
 	l := locker(b, s.Endpoint())
-	enter(b, node(b, l, "/warm", NodeConfig{Value: "v"}))
+	enter(b, b.Context(), node(b, l, "/warm", NodeConfig{Value: "v"}))
 	f := newFloor(b, s.Endpoint())
 	var ours, theirs samples
 	i := 0
@@ -153,7 +157,7 @@ func BenchmarkIsSelected(b *testing.B) {
 	s := server(b, etcdserver.Config{NoFsync: true})
 	l := locker(b, s.Endpoint())
 	n := node(b, l, "/a", NodeConfig{Value: "v"})
-	enter(b, n)
+	enter(b, b.Context(), n)
 	b.ReportAllocs()
 	for b.Loop() {
 		if !n.IsSelected() {

@@ -274,7 +274,7 @@ type grant struct {
 }
 
 func (g *grant) try(ctx context.Context) (*election.Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.l.timeout)
+	ctx, cancel := context.WithTimeout(ctx, g.l.patience(g.ttl))
 	defer cancel()
 	if g.id == 0 {
 		term, err := g.l.linearizable(ctx)

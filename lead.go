@@ -22,6 +22,7 @@ import (
 // fence of [Term.Txn] protects. The node competes again when fn has returned.
 //
 // When fn returns while its context is alive, the node is stopped, leadership handed over, and Lead returns what fn did.
+// Fn must not wait for a Stop of its own node or a Close of its Locker, which wait for fn: it returns instead.
 // A panic in fn hands over too, and goes on. Otherwise Lead returns the error of ctx, [ErrStopped] after a Stop by
 // somebody else, [ErrStarted] if the node runs already, [ErrClosed], or what etcd refused. That etcd cannot be reached is
 // no reason to return. After ctx has ended, Lead returns when fn has, within the Locker's request timeout.
@@ -55,6 +56,8 @@ func (n *Node) Lead(ctx context.Context, fn func(ctx context.Context, term *Term
 			return ctx.Err()
 		case <-c.over:
 			return ErrStopped
+		case <-n.l.closed: // Close has given up on what was left of the node
+			return ErrClosed
 		}
 	}
 }
@@ -83,6 +86,9 @@ func (n *Node) work(c *campaign, t *Term, fn func(context.Context, *Term) error)
 // quit stops the node of a campaign, and waits until it has handed over.
 func (n *Node) quit(c *campaign) {
 	n.l.post(func() {
+		if n.campaign != c {
+			return // it is over, and the node may run for somebody else by now
+		}
 		n.stop(election.Stopped, func(error) {})
 		n.freeze()
 	})
@@ -141,9 +147,12 @@ func (n *Node) freeze() {
 	n.l.watchOver(n, n.frozen)
 }
 
+// givenUp is what frozen says of work that is not waited for any more.
+const givenUp = -1
+
 // overdue gives up on work that has not ended in time: leadership is handed over while it still runs.
 func (n *Node) overdue() {
-	n.frozen = 0
+	n.frozen = givenUp
 	delete(n.l.believers.nodes, n)
 	n.l.counters.overdue++
 	err := fmt.Errorf("locked: the work of the term with token %d at %s goes on although its context has ended: "+

@@ -46,10 +46,12 @@ type etcd struct {
 	soiled bool             // tests that write keys of elections by hand answer for the history themselves
 }
 
-// server starts an etcd that ends with the test.
+// server starts an etcd that ends with the test. It waits for the disk only in a benchmark.
 func server(t testing.TB, cfg etcdserver.Config) *etcd {
 	t.Helper()
-	cfg.NoFsync = true
+	if _, benchmark := t.(*testing.B); !benchmark {
+		cfg.NoFsync = true
+	}
 	s, err := etcdserver.Start(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)

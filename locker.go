@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -41,6 +42,8 @@ type Locker struct {
 	tasks  sync.WaitGroup // all goroutines
 	box    *mailbox[func()]
 	closed chan struct{} // closed when the loop takes nothing more
+
+	handedOver atomic.Bool // Close has stopped every node
 
 	// Owned by the loop.
 	closing  bool
@@ -238,8 +241,8 @@ func (l *Locker) spawn(f func()) {
 // that of the context if not everything could be handed over.
 func (l *Locker) Close(ctx context.Context) error {
 	err := l.ask(ctx, l.close, func(err error, answer func(error)) { answer(err) })
-	if errors.Is(err, ErrClosed) {
-		err = nil // by an earlier call
+	if errors.Is(err, ErrClosed) && l.handedOver.Load() {
+		err = nil // an earlier call has done it
 	}
 	l.cancel()
 	l.tasks.Wait()
@@ -258,6 +261,7 @@ func (l *Locker) close(answer func(error)) {
 	done := func(error) {
 		if left--; left == 0 {
 			ids := l.leaseIDs()
+			l.handedOver.Store(true)
 			l.spawn(func() { answer(l.revoke(ids)) })
 		}
 	}

@@ -71,10 +71,12 @@ func (n *Node) Start(ctx context.Context) error {
 func (n *Node) Stop(ctx context.Context) error {
 	stop := func(answer func(error)) { n.stop(election.Stopped, answer) }
 	err := n.l.ask(ctx, stop, func(err error, answer func(error)) {
-		n.freeze()
+		if n.stopping {
+			n.freeze()
+		}
 		answer(err)
 	})
-	if errors.Is(err, ErrClosed) {
+	if errors.Is(err, ErrClosed) && n.l.handedOver.Load() {
 		return nil // Close has stopped it
 	}
 	if err != nil {

@@ -67,14 +67,15 @@ func (r *renewer) run(ctx context.Context, fresh bool, done func(renewal), liste
 	}
 }
 
-// patience is how long one attempt may take: short enough that a connection gone silent costs an attempt and not the lease.
-func (r *renewer) patience() time.Duration {
-	return min(r.l.timeout, max(r.ttl/5, 300*time.Millisecond))
+// patience is how long one attempt to get or renew a lease may take: short enough that a connection gone silent costs an
+// attempt and not the lease.
+func (l *Locker) patience(ttl time.Duration) time.Duration {
+	return min(l.timeout, max(ttl/5, 300*time.Millisecond))
 }
 
 // renew makes one attempt: a renewal, and the read that proves it.
 func (r *renewer) renew(ctx context.Context) (res renewal) {
-	deadline := time.Now().Add(r.patience())
+	deadline := time.Now().Add(r.l.patience(r.ttl))
 	if r.stream == nil {
 		r.life, r.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
 	}

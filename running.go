@@ -99,7 +99,7 @@ func (n *Node) set(value string, answer func(error)) {
 		return
 	}
 	n.value.Store(&value)
-	if !n.running || n.stopping {
+	if !n.running || n.stopping || n.unfit && n.candidate.Gone() { // it enters with its value as it is then
 		answer(nil)
 		return
 	}
@@ -275,7 +275,8 @@ func (n *Node) endOf(b *belief) time.Time {
 
 // gone ends the run of a node of which nothing is left.
 func (n *Node) gone() {
-	if n.unfit && !n.stopping { // it enters again when its check passes
+	if n.unfit && !n.stopping { // it enters again when its check passes, with its value as it is then
+		answerAll(&n.settling, nil)
 		return
 	}
 	n.running, n.stopping = false, false

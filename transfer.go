@@ -81,6 +81,7 @@ func (t *transfer) run(ctx context.Context) error {
 			if done || err != nil {
 				return err
 			}
+			pause(ctx, delay(1, time.Second)) // a watch that is refused at once must not make this spin
 		}
 	}
 }

@@ -226,7 +226,7 @@ func RequestTransfer(path string, v *View, id string, lease int64) (t Txn, ok bo
 	}
 	seen := int64(0)
 	if token, _, ok := ParseTransfer(v.Transfer.Data); v.Transfer.Exists() {
-		if ok && token == v.Term.Create {
+		if ok && token == v.Term.Create && v.Transfer.Lease != lease { // its own is put anew
 			return Txn{}, false
 		}
 		seen = v.Transfer.Mod

@@ -1,0 +1,132 @@
+package locked
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/samcday/locked/internal/etcdserver"
+)
+
+// stubborn is a guarded function that does not care for its context.
+func stubborn(began chan<- *Term, release <-chan struct{}) func(context.Context, *Term) error {
+	return func(_ context.Context, term *Term) error {
+		began <- term
+		<-release
+		return nil
+	}
+}
+
+// Law 11: a Lead whose Locker was closed returns when its work has, though Close did not wait for that.
+func TestLeadReturnsAfterClose(t *testing.T) {
+	s := server(t, etcdserver.Config{})
+	l, err := New(s.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, release := make(chan *Term, 1), make(chan struct{})
+	done := lead(t.Context(), node(t, l, "/a", NodeConfig{ID: "n", Value: "v", TTL: time.Second}), stubborn(began, release))
+	within(t, began, "the term")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := l.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Close: %v", err)
+	}
+	if err := l.Close(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Close, after one that gave up: %v", err)
+	}
+	close(release)
+	within(t, done, "Lead")
+}
+
+// A Lead that winds down after a Stop does not touch the run of the node that came after it.
+func TestOldLeadLeavesNewRunAlone(t *testing.T) {
+	s := server(t, etcdserver.Config{})
+	l := locker(t, s.Endpoint())
+	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v", TTL: time.Second})
+	ctx, cancel := context.WithCancel(t.Context())
+	began, release := make(chan *Term, 1), make(chan struct{})
+	done := lead(ctx, n, stubborn(began, release))
+	within(t, began, "the term")
+	short, end := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer end()
+	if err := n.Stop(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Stop: %v", err)
+	}
+	eventually(t, "the work is given up on", func() bool { return l.Stats().Overdue == 1 })
+	cancel()
+	started := make(chan error, 1)
+	go func() { started <- n.Start(t.Context()) }()
+	eventually(t, "the start to wait", func() bool {
+		waits := make(chan bool, 1)
+		l.post(func() { waits <- len(n.leaving) == 2 })
+		return <-waits
+	})
+	close(release)
+	within(t, done, "Lead")
+	if err := within(t, started, "Start"); err != nil {
+		t.Error(err)
+	}
+	if !n.IsSelected() {
+		t.Error("the new run was stopped")
+	}
+}
+
+// Work that goes on after a transfer that nobody waits for any more is given up on once.
+func TestHungWorkIsGivenUpOnOnce(t *testing.T) {
+	s := server(t, etcdserver.Config{})
+	l := locker(t, s.Endpoint())
+	a, b := node(t, l, "/a", NodeConfig{ID: "a", Value: "v", TTL: time.Second}), node(t, l, "/a", NodeConfig{ID: "b", Value: "v", TTL: time.Second})
+	ctx, cancel := context.WithCancel(t.Context())
+	began, release := make(chan *Term, 1), make(chan struct{})
+	done := lead(ctx, a, stubborn(began, release))
+	within(t, began, "the term")
+	events := b.Events(t.Context())
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	short, end := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer end()
+	if err := l.Transfer(short, "/a", "b"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Transfer: %v", err)
+	}
+	for pings := 0; pings < 3; { // for more than a TTL after it was given up on
+		if e := within(t, events, "a ping"); e.Kind == Ping && b.IsSelected() {
+			pings++
+		}
+	}
+	if n := l.Stats().Overdue; n != 1 {
+		t.Errorf("given up on %d times", n)
+	}
+	close(release)
+	cancel()
+	within(t, done, "Lead")
+}
+
+// The value of a node whose check fails is set for when it enters again.
+func TestSetValueOfUnfitNode(t *testing.T) {
+	s := server(t, etcdserver.Config{})
+	l := locker(t, s.Endpoint())
+	ill := make(chan struct{})
+	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v", TTL: time.Second, Check: func(context.Context) error {
+		select {
+		case <-ill:
+			return errors.New("no disk")
+		default:
+			return nil
+		}
+	}})
+	events := n.Events(t.Context())
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(ill)
+	for e := within(t, events, "vacant"); e.Kind != Vacant || e.Revision == 1; e = within(t, events, "vacant") {
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := n.SetValue(ctx, "w"); err != nil {
+		t.Error(err)
+	}
+}
