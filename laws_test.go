@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/election"
 )
 
 // One test for each law of docs/protocol.md that the library as a whole keeps, in simulated time over a real etcd. What the
@@ -385,4 +388,65 @@ func TestLaw12NoPhantom(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A fenced transaction costs one request, as any other.
+func TestFencedTxnIsOneRequest(t *testing.T) {
+	inArena(t, 10*time.Second, 1, func(a *arena) {
+		m := a.members[0]
+		err := m.node.Lead(context.Background(), func(ctx context.Context, term *Term) error {
+			time.Sleep(time.Second) // what follows upon an election is over by then
+			m.link.forget()
+			_, err := term.Txn(ctx).Then(clientv3.OpPut("/k", "v")).Commit()
+			return err
+		})
+		a.noError(err)
+		if n := len(m.link.requests(func(_ string, msg any) bool { return isWrite("", msg) && strings.Contains(fmt.Sprint(msg), "/k") })); n != 1 {
+			a.t.Errorf("%d requests, want 1", n)
+		}
+	})
+}
+
+// Closing a locker hands over many elections in each request, not one by one, and nobody sees a path empty.
+func TestCloseHandsOverTogether(t *testing.T) {
+	const elections = 500
+	inArena(t, 10*time.Second, 2, func(a *arena) {
+		var successors []*Node
+		for i := range elections {
+			for j, m := range a.members {
+				n, err := m.locker.Node(fmt.Sprint("/many/", i), NodeConfig{ID: m.name, Value: "v", TTL: a.ttl})
+				a.noError(err)
+				a.noError(n.Start(context.Background()))
+				if j == 1 {
+					successors = append(successors, n)
+				}
+			}
+		}
+		first, err := a.admin().Get(context.Background(), "/many/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		a.noError(err)
+		m := a.members[0]
+		m.link.forget()
+		a.noError(m.locker.Close(context.Background()))
+		m.dead = true
+		if n := m.link.count(isWrite); n > elections/4 {
+			a.t.Errorf("%d writes for %d elections", n, elections)
+		}
+		for _, n := range successors {
+			a.await("the successor", n.IsSelected)
+		}
+		end, err := a.admin().Put(context.Background(), "/many/end", "")
+		a.noError(err)
+		watch, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for resp := range a.admin().Watch(watch, "/many/", clientv3.WithPrefix(), clientv3.WithRev(first.Header.Revision+1)) {
+			for _, e := range resp.Events {
+				if _, part, _ := election.ParseKey(string(e.Kv.Key)); part == election.PartPath && e.Type == clientv3.EventTypeDelete {
+					a.t.Errorf("law 6: %s was empty at revision %d", e.Kv.Key, e.Kv.ModRevision)
+				}
+				if e.Kv.ModRevision == end.Header.Revision {
+					return
+				}
+			}
+		}
+	})
 }
