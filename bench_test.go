@@ -165,3 +165,32 @@ func BenchmarkIsSelected(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLeadHandover is from Stop of a node in Lead, whose work ends at once, to the beginning of the successor's work.
+func BenchmarkLeadHandover(b *testing.B) {
+	s := server(b, etcdserver.Config{ElectionTimeout: time.Second})
+	lockers := []*Locker{locker(b, s.Endpoint()), locker(b, s.Endpoint())}
+	f := newFloor(b, s.Endpoint())
+	began := make(chan *Term, 1)
+	var ours, theirs samples
+	leader := node(b, lockers[0], "/a", NodeConfig{ID: "0", Value: "v"})
+	done := lead(b.Context(), leader, work(began))
+	<-began
+	i := 0
+	for b.Loop() {
+		i++
+		next := node(b, lockers[i%2], "/a", NodeConfig{ID: fmt.Sprint(i), Value: "v"})
+		over := lead(b.Context(), next, work(began))
+		awaitQueued(b, lockers[i%2], "/a", fmt.Sprint(i))
+		f.putAndHear()
+		theirs.timed(f.putAndHear)
+		ours.timed(func() {
+			go leader.Stop(context.Background())
+			<-began
+		})
+		<-done
+		leader, done = next, over
+	}
+	b.ReportMetric(float64(ours.median())/float64(theirs.median()), "x-floor")
+	b.ReportMetric(0, "ns/op")
+}
