@@ -41,15 +41,15 @@ func newConnection() *connection {
 	return c
 }
 
-// open makes a Locker with what the flags and the environment say.
-func (c *connection) open() (*locked.Locker, error) {
+// open makes a Locker with what the flags and the environment say, and further options.
+func (c *connection) open(more ...locked.Option) (*locked.Locker, error) {
 	if err := c.readEnvironment(); err != nil {
 		return nil, err
 	}
 	if c.timeout < 100*time.Millisecond || c.timeout > time.Minute {
 		return nil, usagef("--command-timeout %v: must be from 100ms to 1m", c.timeout)
 	}
-	opts := []locked.Option{locked.WithRequestTimeout(c.timeout)}
+	opts := append([]locked.Option{locked.WithRequestTimeout(c.timeout)}, more...)
 	user, password, err := c.login()
 	if err != nil {
 		return nil, err

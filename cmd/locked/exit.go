@@ -18,7 +18,11 @@ const (
 	exitUsage       = 64
 	exitUnreachable = 69
 	exitFailed      = 70
+	exitNotInTime   = 75
 	exitRefused     = 77
+	exitLost        = 79
+	exitCannotRun   = 126
+	exitNoCommand   = 127
 	exitInterrupted = 130
 )
 
@@ -31,7 +35,11 @@ var exitMeanings = []struct {
 	{exitUsage, "wrong usage: a command, argument, flag or variable that cannot work"},
 	{exitUnreachable, "etcd cannot be reached, or did not answer in time"},
 	{exitFailed, "something else failed, as told on stderr"},
+	{exitNotInTime, "run: not elected in the time that --wait or --try give"},
 	{exitRefused, "etcd refused: a wrong password, or a missing permission"},
+	{exitLost, "run: leadership was lost, and CMD ended for it"},
+	{exitCannotRun, "run: CMD cannot be executed"},
+	{exitNoCommand, "run: CMD was not found"},
 	{exitInterrupted, "interrupted before there was an answer"},
 }
 

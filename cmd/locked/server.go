@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,7 +29,7 @@ stderr.`
 
 type serverOptions struct {
 	format            format
-	verbose           bool
+	log               logging
 	listen, dataDir   string
 	certFile, keyFile string
 	clientCA          string
@@ -59,7 +58,7 @@ func newServerCommand(*connection) *cobra.Command {
 	f.StringVar(&o.certFile, "cert-file", "", "`FILE` with the certificate: turns TLS on")
 	f.StringVar(&o.keyFile, "key-file", "", "`FILE` with the key of --cert-file")
 	f.StringVar(&o.clientCA, "trusted-ca-file", "", "`FILE` with the authorities that clients' certificates must be signed by")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "log what etcd calls information too")
+	o.log.addTo(f, "log what etcd calls information too")
 	o.format.addTo(f)
 	return withoutConnection(cmd, "it is an etcd itself; see --listen")
 }
@@ -97,13 +96,9 @@ func (o *serverOptions) run(ctx context.Context, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	level := slog.LevelWarn
-	if o.verbose {
-		level = slog.LevelDebug
-	}
 	s, err := etcdserver.Start(ctx, etcdserver.Config{
 		Listen: o.listen, DataDir: dir, CertFile: o.certFile, KeyFile: o.keyFile, ClientCAFile: o.clientCA,
-		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+		Logger: o.log.logger(stderr),
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:
