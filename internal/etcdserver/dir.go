@@ -18,13 +18,14 @@ var errInUse = errors.New("in use by another server")
 type directory struct {
 	path      string
 	temporary bool
+	alone     bool // the only member of its cluster
 	lock      *fileutil.LockedFile
 }
 
 // openDirectory makes the directory, if need be, and locks it. Without the
 // lock etcd would wait for the other server's database, without end.
-func openDirectory(path string) (*directory, error) {
-	d := &directory{path: path, temporary: path == ""}
+func openDirectory(path string, alone bool) (*directory, error) {
+	d := &directory{path: path, temporary: path == "", alone: alone}
 	if err := d.open(); err != nil {
 		d.close()
 		return nil, fmt.Errorf("data directory %q: %w", d.path, err)
@@ -59,16 +60,20 @@ func (d *directory) open() (err error) {
 // data can be such that no etcd will ever be ready with them: there is a log,
 // but the cluster's one member is not in it yet. So a mark stays in a new
 // directory until the first request is about to be served, and data with the
-// mark are set aside.
+// mark are set aside. Where there are other members these have the log too, and
+// a vote that was given must not be forgotten: nothing is set aside.
 func (d *directory) prepare() error {
 	if d.temporary {
 		return nil
 	}
 	member := filepath.Join(d.path, "member")
-	marked := fileutil.Exist(d.mark())
+	marked := d.alone && fileutil.Exist(d.mark())
 	err := probe(filepath.Join(member, "snap", "db"))
 	if errors.Is(err, errInUse) || err != nil && !marked {
 		return err
+	}
+	if !d.alone {
+		return nil
 	}
 	if fileutil.Exist(member) {
 		if !marked {

@@ -2,9 +2,10 @@
 // command line, for demos, and for tests. It is the only package that imports
 // etcd's server; whoever links it pays some 14 MB of binary.
 //
-// A [Server] is a cluster of one member. It has one port for clients, which
-// speaks gRPC, on the loopback address unless the configuration says otherwise;
-// no port for peers; and one that etcd insists on for its health and metrics
+// A [Server] is a cluster of one member, unless [Config] makes it one of several
+// by a [Cluster]. It has one port for clients, which speaks gRPC, on the
+// loopback address unless the configuration says otherwise; one for peers only
+// if there are any; and one that etcd insists on for its health and metrics
 // pages, a free port of the loopback address. The JSON gateway is off.
 //
 // # Life
@@ -14,6 +15,10 @@
 // broken disk, as a rule) closes [Server.Done] by itself, and Close says why:
 // etcd would exit the process instead. Whoever runs a server for long should
 // wait for Done.
+//
+// A member of several serves when a majority runs: Start waits for that as long
+// as its context lives. Close then has another member take the lead first, for
+// which it may need some seconds if a majority is gone.
 //
 // Close cuts the connections: an open watch would hold a polite shutdown up for
 // five seconds and more. A request in flight fails with Unavailable, and like
@@ -28,7 +33,8 @@
 // an etcd started otherwise. A new directory takes 128 MB, which etcd reserves
 // for its log, and gets a cluster id of its own: the id in a reply's header
 // tells a restart from a wiped disk. A first start that was killed before it
-// served anything is begun anew; what it wrote is set aside.
+// served anything is begun anew; what it wrote is set aside. That is for a
+// cluster of one: a member of several may have voted, and keeps what it has.
 //
 // History is compacted by itself, see [KeptRevisions], so that a server can run
 // for months; it stays far below etcd's limit of 2 GB of data.
@@ -36,5 +42,5 @@
 // # What is not promised
 //
 // One member is one point of failure: leases and locks last, but nothing can be
-// acquired or renewed while it is down.
+// acquired or renewed while it is down. Three members outlive the loss of one.
 package etcdserver

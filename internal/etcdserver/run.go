@@ -57,6 +57,8 @@ func (s *Server) serving(g *grpc.Server) {
 	s.grpc <- g
 }
 
+// awaitReady waits no longer than the limit, but for as long as it takes until
+// enough other members are there.
 func (s *Server) awaitReady(ctx context.Context, limit time.Duration) error {
 	select {
 	case <-s.opened:
@@ -64,8 +66,12 @@ func (s *Server) awaitReady(ctx context.Context, limit time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	late := time.NewTimer(limit)
-	defer late.Stop()
+	var late <-chan time.Time
+	if s.alone {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		late = t.C
+	}
 	select {
 	case g := <-s.grpc:
 		s.grpc <- g // for shutdown
@@ -74,7 +80,7 @@ func (s *Server) awaitReady(ctx context.Context, limit time.Duration) error {
 		return s.err
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-late.C:
+	case <-late:
 		return fmt.Errorf("not ready within %v: is this a member of a larger cluster?", limit)
 	}
 }
@@ -114,6 +120,9 @@ func (s *Server) stop() {
 		return
 	}
 	s.mute.Store(true)
+	if !s.alone && s.err == nil {
+		_ = s.etcd.Server.TryTransferLeadershipOnShutdown() // else the others notice only after an election timeout
+	}
 	select {
 	case g := <-s.grpc:
 		g.Stop() // else etcd waits 5 s and more for open watches to end

@@ -18,6 +18,7 @@ const portTries = 5
 // Server is a running etcd server. Its methods may be called by any goroutine.
 type Server struct {
 	scheme, addr string
+	alone        bool // the only member of its cluster
 	dir          *directory
 	mute         atomic.Bool
 
@@ -66,13 +67,15 @@ func start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %w", cfg.Listen, err)
 	}
-	dir, err := openDirectory(cfg.DataDir)
+	alone := cfg.Cluster == nil
+	dir, err := openDirectory(cfg.DataDir, alone)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		scheme: cfg.scheme(),
 		addr:   addr,
+		alone:  alone,
 		dir:    dir,
 		opened: make(chan struct{}),
 		grpc:   make(chan *grpc.Server, 1),
