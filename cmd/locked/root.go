@@ -53,7 +53,7 @@ func newRootCommand() *cobra.Command {
 	conn := newConnection()
 	root.PersistentFlags().AddFlagSet(conn.flags)
 	root.AddCommand(newServerCommand(conn), newDemoCommand(conn), newCampaignCommand(conn), newWatchCommand(conn),
-		newGetCommand(conn), newVersionCommand())
+		newGetCommand(conn), newAgentCommand(conn), newVersionCommand())
 	return root
 }
 

@@ -1,0 +1,285 @@
+package agent
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/samcday/locked"
+)
+
+// opening is the first event of a campaign.
+type opening struct {
+	Candidacy   string `json:"candidacy"` // a secret: who knows it may act for the candidate
+	Path        string `json:"path"`
+	ID          string `json:"id"`
+	TTLMS       int64  `json:"ttl_ms"`
+	GraceMS     int64  `json:"grace_ms"`
+	HeartbeatMS int64  `json:"heartbeat_ms"` // something comes at least this often
+	OnClose     string `json:"on_close"`     // what a closed connection means: release or hold
+}
+
+// standing is how a candidate stands. It is part of everything that a campaigner is told.
+type standing struct {
+	Leads     bool  `json:"leads"`
+	GoodForMS int64 `json:"good_for_ms"` // for which the caller may believe to lead
+	UntilMS   int64 `json:"good_until_uptime_ms,omitempty"`
+}
+
+// eventData is an event of the library, as it is told over HTTP.
+type eventData struct {
+	Kind     locked.Kind `json:"kind"`
+	Path     string      `json:"path"`
+	ID       string      `json:"id,omitempty"`
+	Value    *string     `json:"value,omitempty"`
+	Base64   string      `json:"value_base64,omitempty"`
+	Token    int64       `json:"token,omitempty"`
+	Revision int64       `json:"revision,omitempty"`
+	Reason   string      `json:"reason,omitempty"`
+	Cause    string      `json:"cause,omitempty"`
+	At       time.Time   `json:"at"`
+	*standing
+}
+
+// newEventData leaves the value out of what comes all the time.
+func newEventData(e locked.Event, s *standing) eventData {
+	d := eventData{Kind: e.Kind, Path: e.Path, ID: e.ID, Token: e.Token, Revision: e.Revision, At: e.At, standing: s}
+	if e.ID != "" && (e.Kind == locked.Change || e.Kind == locked.Select || e.Kind == locked.Deselect) {
+		d.Value, d.Base64 = encodeValue(e.Value)
+	}
+	if e.Cause != nil {
+		d.Cause, d.Reason = e.Cause.Error(), reasonOf(e.Cause)
+	}
+	return d
+}
+
+// encodeValue gives a value as it is, or as base64 if JSON cannot carry it.
+func encodeValue(v string) (plain *string, encoded string) {
+	if utf8.ValidString(v) {
+		return &v, ""
+	}
+	return nil, base64.StdEncoding.EncodeToString([]byte(v))
+}
+
+// reasonOf is one word for the end of a term.
+func reasonOf(cause error) string {
+	for reason, err := range map[string]error{
+		"expired": locked.ErrExpired, "transferred": locked.ErrTransferred, "stopped": locked.ErrStopped,
+		"removed": locked.ErrRemoved, "unhealthy": locked.ErrUnhealthy,
+	} {
+		if errors.Is(cause, err) {
+			return reason
+		}
+	}
+	return ""
+}
+
+// What a connection that its peer closes means.
+const (
+	onCloseRelease = "release" // the caller has ended: hand over at once
+	onCloseHold    = "hold"    // the caller may go on believing what it was told
+)
+
+// campaign answers POST …/campaign: the caller is a candidate as long as the connection is open.
+func (a *Agent) campaign(w http.ResponseWriter, r *http.Request) error {
+	p, err := readParams(w, r, "id", "value", "value_base64", "ttl", "grace", "on_close")
+	if err != nil {
+		return err
+	}
+	onClose, err := a.onClose(r, p["on_close"])
+	if err != nil {
+		return err
+	}
+	c, err := a.enter(r, p)
+	if err != nil {
+		return err
+	}
+	defer a.part(r, c, onClose)
+	listening, quiet := context.WithCancel(context.Background())
+	defer quiet()
+	events := c.node.Events(listening)
+	go func() {
+		c.run()
+		a.registry.remove(c)
+	}()
+	first, err := c.first(r.Context(), events)
+	if err != nil {
+		return err
+	}
+	s := newStream(w, r, c.heartbeat()*2)
+	err = s.add("candidacy", 0, opening{c.key, c.path, c.id, c.ttl.Milliseconds(), c.grace.Milliseconds(), c.heartbeat().Milliseconds(), onClose})
+	if err == nil {
+		err = c.tellEvent(s, first)
+	}
+	if err == nil {
+		c.tellAll(r.Context(), s, events, quiet)
+	}
+	return nil
+}
+
+// enter registers a candidacy that the request asks for.
+func (a *Agent) enter(r *http.Request, p params) (*candidacy, error) {
+	cfg := locked.NodeConfig{ID: p["id"]}
+	var err error
+	if _, given := p["id"]; given && cfg.ID == "" {
+		return nil, badField("id", "", "must not be empty: leave it out for a random one")
+	}
+	if cfg.Value, err = p.value(); err != nil {
+		return nil, err
+	}
+	if cfg.TTL, err = p.duration("ttl"); err != nil {
+		return nil, err
+	}
+	if cfg.Grace, err = p.duration("grace"); err != nil {
+		return nil, err
+	}
+	c, err := newCandidacy(a.locker, electionPath(r), cfg)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), reentryPatience)
+	defer cancel()
+	if err := a.registry.add(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// reentryPatience is how long a campaign waits for an earlier one of the same id that has ended but is still held.
+const reentryPatience = 2 * time.Second
+
+// onClose is what the end of the connection means. Only a peer on this machine, with nobody in between, ends with it.
+func (a *Agent) onClose(r *http.Request, asked string) (string, error) {
+	direct := onCloseHold
+	if c := connOf(r.Context()); c != nil && c.local && !forwarded(r) {
+		direct = onCloseRelease
+	}
+	switch asked {
+	case "":
+		return direct, nil
+	case onCloseHold:
+		return onCloseHold, nil
+	case onCloseRelease:
+		if direct == onCloseRelease {
+			return onCloseRelease, nil
+		}
+		return "", badField("on_close", asked, "is for connections from this machine, without a proxy: only there does the end of one "+
+			"prove the end of the process")
+	}
+	return "", badField("on_close", asked, "must be release or hold")
+}
+
+// forwarded reports whether somebody stands between the caller and the agent.
+func forwarded(r *http.Request) bool {
+	for _, h := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip"} {
+		if r.Header.Get(h) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// part ends a candidacy whose connection has ended.
+func (a *Agent) part(r *http.Request, c *candidacy, onClose string) {
+	conn := connOf(r.Context())
+	if onClose == onCloseRelease && conn != nil && conn.closed.Load() {
+		c.leave()
+		return
+	}
+	go c.hold()
+}
+
+// heartbeat is how often a campaigner hears something at least.
+func (c *candidacy) heartbeat() time.Duration {
+	return min(max(c.ttl/4, 250*time.Millisecond), 15*time.Second)
+}
+
+// first waits for the first event, or for the reason why there is none.
+func (c *candidacy) first(ctx context.Context, events <-chan locked.Event) (locked.Event, error) {
+	select {
+	case e, ok := <-events:
+		if ok {
+			return e, nil
+		}
+		return locked.Event{}, draining()
+	case <-c.over:
+		return locked.Event{}, c.err
+	case <-ctx.Done():
+		return locked.Event{}, ctx.Err()
+	}
+}
+
+// tellAll tells the caller what happens until the connection or the candidacy ends.
+func (c *candidacy) tellAll(ctx context.Context, s *stream, events <-chan locked.Event, quiet func()) {
+	tick := time.NewTimer(c.heartbeat())
+	defer tick.Stop()
+	over := c.over
+	for {
+		var err error
+		select {
+		case e, ok := <-events:
+			if !ok {
+				_ = s.send("end", 0, ending{c.ending()}) // the connection ends anyway
+				return
+			}
+			err = c.tellEvent(s, e)
+		case <-tick.C:
+			err = s.send("heartbeat", 0, beat{time.Now(), c.standing()})
+		case <-over:
+			over = nil
+			quiet() // what is left of the events follows, and then the channel's end
+			continue
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+		tick.Reset(c.heartbeat())
+	}
+}
+
+// beat says that there is nothing to say.
+type beat struct {
+	At time.Time `json:"at"`
+	*standing
+}
+
+// ending is the last event.
+type ending struct {
+	Cause string `json:"cause"`
+}
+
+// ending says why the candidacy is over.
+func (c *candidacy) ending() string {
+	select {
+	case <-c.over:
+		if c.err != nil {
+			return c.err.Error()
+		}
+	default:
+	}
+	return "the agent is shutting down"
+}
+
+func (c *candidacy) tellEvent(s *stream, e locked.Event) error {
+	switch e.Kind {
+	case locked.Select:
+		c.tell(e.Token)
+	case locked.Deselect:
+		c.tell(0)
+	}
+	return s.send(e.Kind.String(), e.Revision, newEventData(e, c.standing()))
+}
+
+func (c *candidacy) standing() *standing {
+	good, until := c.promise()
+	s := &standing{Leads: good > 0, GoodForMS: good.Milliseconds()}
+	if sharedClock && good > 0 {
+		s.UntilMS = until.Milliseconds()
+	}
+	return s
+}

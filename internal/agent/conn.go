@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// conn is a connection to the agent that remembers how it ended: whether the peer closed it, which on this machine means
+// that the process has ended or wants no more.
+type conn struct {
+	net.Conn
+	local bool // the peer is on this machine
+
+	closed    atomic.Bool  // by the peer
+	streaming atomic.Bool  // what the peer still sends is of no interest
+	written   atomic.Int64 // bytes
+	once      sync.Once
+	release   func()
+}
+
+// Read passes on what the peer sends. While the connection streams that is dropped: net/http stops looking after one
+// byte, and would not see the end.
+func (c *conn) Read(p []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(p)
+		if err != nil {
+			c.ended(err)
+			return n, err
+		}
+		if !c.streaming.Load() {
+			return n, nil
+		}
+	}
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.written.Add(int64(n))
+	if err != nil {
+		c.ended(err)
+	}
+	return n, err
+}
+
+// ended notes an end that the peer chose. A timeout is none, nor is a deadline of our own.
+func (c *conn) ended(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		c.closed.Store(true)
+	}
+}
+
+func (c *conn) Close() error {
+	c.once.Do(c.release)
+	return c.Conn.Close()
+}
+
+type connKey struct{}
+
+// withConn makes the connection known to the requests on it.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// listener accepts connections up to a number.
+type listener struct {
+	net.Listener
+	most    int64
+	open    atomic.Int64
+	refused atomic.Int64
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.open.Add(1) > l.most {
+			l.open.Add(-1)
+			l.refused.Add(1)
+			_ = c.Close() // there is nothing to say to it
+			continue
+		}
+		return &conn{Conn: c, local: isLocal(c.RemoteAddr()), release: func() { l.open.Add(-1) }}, nil
+	}
+}
+
+func isLocal(a net.Addr) bool {
+	if a.Network() == "unix" {
+		return true
+	}
+	peer, err := netip.ParseAddrPort(a.String())
+	return err == nil && peer.Addr().Unmap().IsLoopback()
+}

@@ -1,0 +1,86 @@
+package agent
+
+import "net/http"
+
+// What a caller does with a candidacy of his own, which he proves to be his by the secret in its first event.
+
+// own reads the parameters, and finds the candidacy.
+func (a *Agent) own(w http.ResponseWriter, r *http.Request, names ...string) (*candidacy, params, error) {
+	p, err := readParams(w, r, append(names, "candidacy")...)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := a.registry.find(electionPath(r), p["candidacy"])
+	return c, p, err
+}
+
+// standingData is how a candidacy stands.
+type standingData struct {
+	Path  string `json:"path"`
+	ID    string `json:"id"`
+	Token int64  `json:"token,omitempty"`
+	*standing
+}
+
+// getCampaign answers GET …/campaign: whether the caller leads, and how much longer. Since the answer is made after the
+// request was sent, good_for_ms may be counted from then.
+func (a *Agent) getCampaign(w http.ResponseWriter, r *http.Request) error {
+	c, _, err := a.own(w, r)
+	if err != nil {
+		return err
+	}
+	d := standingData{Path: c.path, ID: c.id, standing: c.standing()}
+	if d.Leads {
+		d.Token = c.node.Token()
+	}
+	return writeJSON(w, r, http.StatusOK, d)
+}
+
+// setValue answers POST …/value, when the value is in etcd.
+func (a *Agent) setValue(w http.ResponseWriter, r *http.Request) error {
+	c, p, err := a.own(w, r, "value", "value_base64")
+	if err != nil {
+		return err
+	}
+	value, err := p.value()
+	if err != nil {
+		return err
+	}
+	if err := c.node.SetValue(r.Context(), value); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// release answers POST …/release: the caller has ended its work for a term that was ended. So it need not be waited for
+// until it cannot believe in the term any more.
+func (a *Agent) release(w http.ResponseWriter, r *http.Request) error {
+	c, _, err := a.own(w, r)
+	if err != nil {
+		return err
+	}
+	if !c.release() {
+		return newProblem(http.StatusConflict, "leads",
+			"the candidate leads: DELETE its campaign to give up, or transfer leadership; a release follows upon a deselect")
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// deleteCampaign answers DELETE …/campaign: the caller believes nothing any more. It answers when the candidacy is over,
+// and what it led is handed over.
+func (a *Agent) deleteCampaign(w http.ResponseWriter, r *http.Request) error {
+	c, _, err := a.own(w, r)
+	if err != nil {
+		return err
+	}
+	c.leave()
+	select {
+	case <-c.over:
+	case <-r.Context().Done():
+		return nil
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

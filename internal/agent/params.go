@@ -1,0 +1,172 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxBody leaves room for the largest value as base64.
+const maxBody = 1 << 20
+
+// params are what a caller gives with a request: in the query, as a form, or as one JSON object of plain values.
+type params map[string]string
+
+// readParams reads the query and the body. It refuses names that the request does not take, those that are given twice,
+// and what is not UTF-8.
+func readParams(w http.ResponseWriter, r *http.Request, names ...string) (params, error) {
+	p := params{}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badField("query", r.URL.RawQuery, "must be NAME=VALUE&…, with what is special escaped by %")
+	}
+	if err := p.addAll(query, names); err != nil {
+		return nil, err
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return p, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return nil, err
+	}
+	return p, p.addBody(r.Header.Get("Content-Type"), body, names)
+}
+
+func (p params) addBody(contentType string, body []byte, names []string) error {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil
+	}
+	if !utf8.Valid(body) {
+		return badField("body", "", "must be UTF-8; a value that is not goes into value_base64")
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	if contentType != "" && err != nil {
+		kind = contentType
+	}
+	object := bytes.HasPrefix(bytes.TrimSpace(body), []byte("{"))
+	switch {
+	case kind == "application/json", kind == "", kind == "application/x-www-form-urlencoded" && object: // as curl -d calls anything
+		return p.addJSON(body, names)
+	case kind == "application/x-www-form-urlencoded":
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return badField("body", string(body), "must be NAME=VALUE&…, with what is special escaped by %")
+		}
+		return p.addAll(form, names)
+	}
+	return newProblem(http.StatusUnsupportedMediaType, "media-type",
+		"the body is %q: application/json and application/x-www-form-urlencoded are understood", kind)
+}
+
+func (p params) addJSON(body []byte, names []string) error {
+	var object map[string]any
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if err := d.Decode(&object); err != nil {
+		return badField("body", string(body), "must be one JSON object: "+err.Error())
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return badField("body", string(body), "must be one JSON object, and nothing after it")
+	}
+	for name, v := range object {
+		var s string
+		switch v := v.(type) {
+		case nil:
+			continue
+		case string:
+			s = v
+		case json.Number:
+			s = v.String()
+		case bool:
+			s = strconv.FormatBool(v)
+		default:
+			return badField(name, "", "must be a string, a number or a boolean")
+		}
+		if err := p.add(name, s, names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p params) addAll(values url.Values, names []string) error {
+	for name, list := range values {
+		if len(list) > 1 {
+			return badField(name, list[1], "is given twice")
+		}
+		if err := p.add(name, list[0], names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p params) add(name, value string, names []string) error {
+	_, twice := p[name]
+	switch {
+	case !slices.Contains(names, name):
+		return badField(name, value, fmt.Sprintf("is not known here: there is %s", strings.Join(names, ", ")))
+	case twice:
+		return badField(name, value, "is given twice")
+	case !utf8.ValidString(value):
+		return badField(name, strings.ToValidUTF8(value, "?"), "must be UTF-8; a value that is not goes into value_base64")
+	}
+	p[name] = value
+	return nil
+}
+
+// value is any bytes: given as they are, or as base64.
+func (p params) value() (string, error) {
+	plain, isPlain := p["value"]
+	encoded, isEncoded := p["value_base64"]
+	switch {
+	case isPlain && isEncoded:
+		return "", badField("value_base64", encoded, "must not be given together with value")
+	case isEncoded:
+		raw, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			return "", badField("value_base64", encoded, "must be base64, with padding")
+		}
+		return string(raw), nil
+	case !isPlain:
+		return "", badField("value", "", "is required: what the candidate announces when it is elected")
+	}
+	return plain, nil
+}
+
+// duration is a time as Go writes it, such as 1m30s, or a whole number of seconds. Without one it is 0.
+func (p params) duration(name string) (time.Duration, error) {
+	s, ok := p[name]
+	if !ok {
+		return 0, nil
+	}
+	if n, err := strconv.ParseInt(s, 10, 32); err == nil {
+		s = strconv.FormatInt(n, 10) + "s"
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, badField(name, s, "must be a time such as 10s or 1m30s, or a number of seconds")
+	}
+	return d, nil
+}
+
+// electionPath is the election that a URL names: one segment, with or without its leading slash.
+func electionPath(r *http.Request) string { return withSlash(r.PathValue("path")) }
+
+func withSlash(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
+}
