@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 
@@ -61,6 +62,17 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// silent is an error that stderr is not told of: somebody else has said what there is to say.
+type silent struct{ error }
+
+// signalled is the code that a shell gives for a process that a signal has ended.
+func signalled(s os.Signal) int {
+	if n, ok := s.(syscall.Signal); ok {
+		return 128 + int(n)
+	}
+	return exitInterrupted
+}
+
 func usagef(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
@@ -86,12 +98,10 @@ func exitCode(err error) int {
 
 // errorText is what stderr is told of an error: nothing if the user knows, since it is what he did.
 func errorText(err error) string {
-	if code := exitCode(err); code == exitDone || code == exitInterrupted {
+	var quiet silent
+	if code := exitCode(err); code == exitDone || code == exitInterrupted || errors.As(err, &quiet) {
 		return ""
 	}
-	text := err.Error()
-	for _, prefix := range []string{"locked: ", "etcdserver: "} {
-		text = strings.TrimPrefix(text, prefix)
-	}
-	return "locked: " + text
+	text := strings.TrimPrefix(err.Error(), "etcdserver: ")
+	return "locked: " + strings.ReplaceAll(text, "locked: ", "") // which the errors of the library begin with
 }

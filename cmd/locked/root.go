@@ -52,8 +52,17 @@ func newRootCommand() *cobra.Command {
 	})
 	conn := newConnection()
 	root.PersistentFlags().AddFlagSet(conn.flags)
-	root.AddCommand(newServerCommand(conn), newDemoCommand(conn), newCampaignCommand(conn), newWatchCommand(conn),
-		newGetCommand(conn), newAgentCommand(conn), newVersionCommand())
+	root.AddCommand(
+		newRunCommand(conn),
+		newGuardCommand(),
+		newCampaignCommand(conn),
+		newWatchCommand(conn),
+		newGetCommand(conn),
+		newAgentCommand(conn),
+		newServerCommand(conn),
+		newDemoCommand(conn),
+		newVersionCommand(),
+	)
 	return root
 }
 

@@ -1,0 +1,226 @@
+//go:build linux || darwin
+
+package guard
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// handedOver is the descriptor of the guard's end of the link.
+const handedOver = 3
+
+// Main is the guard: the life of a process that [New] has started. It returns when nothing of the program is left.
+func Main(log *slog.Logger) error {
+	f := os.NewFile(handedOver, "guard")
+	if f == nil {
+		return errors.New("the guard is started by others, and does nothing by itself")
+	}
+	syscall.CloseOnExec(handedOver)
+	l, err := openLink(f)
+	if err != nil {
+		return errors.New("the guard is started by others, and does nothing by itself")
+	}
+	runtime.LockOSThread() // the parent-death signal comes when the thread that has forked ends
+	adopt()
+	outlive()
+	w := &warden{log: log, link: l, orders: receive[order](l), children: make(chan os.Signal, 1), timer: time.NewTimer(time.Hour)}
+	signal.Notify(w.children, unix.SIGCHLD)
+	w.run()
+	return nil
+}
+
+// outlive makes the process survive the signals that are meant for others: it ends when its link does. They are handled,
+// not ignored, since the program would inherit that.
+func outlive() {
+	deaf := make(chan os.Signal, 1)
+	for _, s := range append(Forwarded(), unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGPIPE, unix.SIGALRM) {
+		signal.Notify(deaf, s)
+	}
+}
+
+// Forwarded are the signals that are handed on to the program. One that was ignored when this process started stays so.
+func Forwarded() []os.Signal {
+	var list []os.Signal
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH} {
+		if !signal.Ignored(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// warden is what the guard does: one loop, on one thread.
+type warden struct {
+	log      *slog.Logger
+	link     link
+	orders   <-chan order // nil when the supervisor is gone
+	children chan os.Signal
+	timer    *time.Timer
+
+	program  tree
+	times    Times
+	deadline time.Duration
+	result   Result
+	exited   bool          // the program itself
+	stopping bool          // it is to end
+	killAt   time.Duration // then
+	killing  time.Duration // since then
+	told     bool          // who is stuck
+	gone     bool          // everything
+}
+
+func (w *warden) run() {
+	for !w.gone {
+		select {
+		case o, ok := <-w.orders:
+			w.obey(o, ok)
+		case <-w.children:
+			w.reap()
+		case <-w.timer.C:
+		}
+		w.look()
+	}
+	w.program.release()
+	w.link.send(Report{Ended: &w.result})
+}
+
+func (w *warden) obey(o order, ok bool) {
+	switch {
+	case !ok:
+		w.orders = nil
+		if !w.program.running() {
+			w.gone = true
+			return
+		}
+		w.log.Warn("the process that is guarded from is gone: ending the program", "pid", w.program.pid)
+		w.stop(Orphaned)
+	case o.Run != nil:
+		w.times, w.deadline = o.Times, o.Deadline
+		w.start(o.Run)
+	case o.Signal != 0:
+		w.program.group(syscall.Signal(o.Signal))
+	case o.Stop:
+		w.stop(Asked)
+	case o.Deadline != 0:
+		w.deadline = o.Deadline
+		w.killAt = min(w.killAt, w.latest())
+	}
+	w.link.send(Report{Held: w.deadline})
+}
+
+// start runs the program, unless its time is over already.
+func (w *warden) start(p *Program) {
+	var err error
+	if Now() >= w.deadline-w.times.Grace {
+		w.result, w.gone = Result{Why: Expired, Code: -1, Error: "there was no time left to start it"}, true
+		return
+	}
+	if w.program, err = plant(p); err != nil {
+		w.result = Result{Why: Itself, Code: -1, Error: err.Error(), NotFound: errors.Is(err, os.ErrNotExist)}
+		w.gone = true
+		return
+	}
+	w.link.send(Report{Started: w.program.pid, Cage: w.program.cage()})
+}
+
+// latest is when everything must be killed, so that it is gone at the deadline.
+func (w *warden) latest() time.Duration { return w.deadline - w.times.Reserve() }
+
+// stop asks everything to end, and sets the time at which it is killed.
+func (w *warden) stop(why Why) {
+	if w.stopping || !w.program.running() {
+		return
+	}
+	w.stopping = true
+	w.killAt = min(Now()+w.times.Grace, w.latest())
+	if !w.exited {
+		w.result.Why = why
+	}
+	if Now() < w.killAt {
+		w.program.ask()
+	}
+}
+
+// look does what is due.
+func (w *warden) look() {
+	if w.gone || !w.program.running() {
+		return
+	}
+	now := Now()
+	if !w.stopping && now >= w.deadline-w.times.Grace+w.times.tick() { // the supervisor, if it lives, has said so before
+		w.log.Warn("not renewed in time: ending the program", "pid", w.program.pid)
+		w.stop(Expired)
+	}
+	if w.stopping {
+		w.reap() // where nobody tells that the group is empty
+	}
+	next := w.times.tick() // not the time that is left: timers stand still while the machine is suspended
+	if w.stopping && now >= w.killAt {
+		w.kill(now)
+		next = 5 * time.Millisecond
+	} else if w.stopping {
+		next = min(next, w.killAt-now)
+	}
+	w.timer.Reset(next)
+}
+
+// kill kills what there is, again and again, since a process may have forked meanwhile.
+func (w *warden) kill(now time.Duration) {
+	if w.killing == 0 {
+		w.killing = now
+	}
+	w.program.kill()
+	w.reap()
+	if now > w.killing+time.Second && !w.told && !w.gone {
+		w.told = true
+		w.link.send(Report{Stuck: w.program.left()})
+	}
+}
+
+// reap takes leave of the dead. Without any child there is no descendant either: all that lose their parent become ours.
+func (w *warden) reap() {
+	for !w.gone {
+		var status unix.WaitStatus
+		switch pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WUNTRACED, nil); {
+		case errors.Is(err, unix.EINTR):
+		case pid == 0, err != nil && w.program.alive():
+			w.sweep()
+			return
+		case err != nil: // ECHILD
+			w.gone = w.exited
+			return
+		case pid == w.program.pid && status.Stopped():
+			w.link.send(Report{Paused: int(status.StopSignal())})
+		case pid == w.program.pid && (status.Exited() || status.Signaled()):
+			w.ended(status)
+		}
+	}
+}
+
+// sweep ends what the program has left behind.
+func (w *warden) sweep() {
+	if w.exited && !w.stopping {
+		w.result.Leftover = len(w.program.left())
+		w.stop(Itself)
+	}
+}
+
+func (w *warden) ended(status unix.WaitStatus) {
+	w.exited, w.program.reaped = true, true
+	if !w.stopping {
+		w.result.Why = Itself
+	}
+	w.result.Code = status.ExitStatus()
+	if status.Signaled() {
+		w.result.Signal = int(status.Signal())
+		w.result.Code = 128 + w.result.Signal
+	}
+}

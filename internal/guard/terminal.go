@@ -1,0 +1,75 @@
+//go:build linux || darwin
+
+package guard
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Terminal is that of standard input, which a program gets as a shell gives it to a job: so it can read from it, and
+// what is typed there (^C, ^Z) goes to the program alone. The nil Terminal stands for none.
+type Terminal struct{ own int }
+
+// OpenTerminal gives the terminal of standard input, nil if that is something else.
+func OpenTerminal() *Terminal {
+	if _, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); err != nil {
+		return nil
+	}
+	return &Terminal{own: unix.Getpgrp()}
+}
+
+// Give makes a process group the foreground of the terminal, if that is ours to give.
+func (t *Terminal) Give(group int) bool {
+	if t == nil || t.foreground() != t.own {
+		return false
+	}
+	return unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, group) == nil
+}
+
+// Take takes the terminal back from a process group that has it.
+func (t *Terminal) Take(group int) {
+	if t == nil || t.foreground() != group {
+		return
+	}
+	signal.Ignore(unix.SIGTTOU) // which stops who does this from the background
+	_ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, t.own)
+	signal.Reset(unix.SIGTTOU)
+}
+
+func (t *Terminal) foreground() int {
+	group, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
+	if err != nil {
+		return 0
+	}
+	return group
+}
+
+// Suspend stops this process, and its group, as ^Z would, until it is continued. Where nobody could continue it the kernel
+// does nothing. The channel has the signal from then on, as before.
+func Suspend(c chan<- os.Signal) {
+	signal.Reset(unix.SIGTSTP)
+	_ = syscall.Kill(0, unix.SIGTSTP)
+	time.Sleep(10 * time.Millisecond) // it may be another thread that takes the signal, a moment later
+	signal.Notify(c, unix.SIGTSTP)
+}
+
+// Signals are those that a supervisor handles: what it forwards, and ^Z.
+func Signals() []os.Signal { return append(Forwarded(), unix.SIGTSTP) }
+
+// Ends reports whether a signal asks a process to end that does not run a program.
+func Ends(s syscall.Signal) bool {
+	return s == unix.SIGINT || s == unix.SIGTERM || s == unix.SIGHUP || s == unix.SIGQUIT
+}
+
+// Pauses reports whether a signal stops a program for the sake of the terminal.
+func Pauses(s int) bool {
+	return s == int(unix.SIGTSTP) || s == int(unix.SIGTTIN) || s == int(unix.SIGTTOU)
+}
+
+// Wants reports whether a signal says that the program needs the terminal.
+func Wants(s int) bool { return s == int(unix.SIGTTIN) || s == int(unix.SIGTTOU) }
