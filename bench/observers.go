@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/samcday/locked/bench/systems"
+)
+
+// observers is from a change of leader until all who observe the path know. Its floor is etcd's own fan-out: a put, and as
+// many watches of that key, which are on the connections of a process of their own too.
+func observers(ctx context.Context, b *bench) error {
+	sizes := []struct{ n, clients int }{{1, 1}, {100, 1}, {10_000, 1}, {500, 500}}
+	rounds := b.pick(50, 10)
+	b.steps(len(sizes) * rounds)
+	for i, size := range sizes {
+		if err := observe(ctx, b, b.current.rows[i], size.n, size.clients, rounds); err != nil {
+			return fmt.Errorf("%d on %d connections: %w", size.n, size.clients, err)
+		}
+	}
+	return nil
+}
+
+// audience is a process full of observers.
+type audience struct {
+	*contender
+	told    chan message
+	relay   *relay
+	samples pair
+}
+
+func observe(ctx context.Context, b *bench, r row, n, clients, rounds int) error {
+	e, err := b.etcd(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := b.contenders(ctx, e)
+	if err != nil {
+		return err
+	}
+	watch, err := b.audience(ctx, &contender{System: systems.EtcdWatch, endpoint: e.endpoint}, n, clients)
+	if err != nil {
+		return err
+	}
+	client, err := b.client(e)
+	if err != nil {
+		return err
+	}
+	var audiences []*audience
+	for _, c := range all {
+		if c.Store != "etcd" { // there is no floor to compare them with
+			b.results.set(r, c.Name, nil, nil, "not on etcd")
+			continue
+		}
+		relay, err := b.relay(ctx, c) // first: etcd's Observe waits for somebody to lead
+		if err != nil {
+			return err
+		}
+		a, err := b.audience(ctx, c, n, clients)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+		a.relay = relay
+		audiences = append(audiences, a)
+	}
+	for i := range rounds {
+		for _, a := range audiences {
+			id := fmt.Sprintf("%s %d", a.Name, i)
+			least, err := watch.hears(ctx, id, func() error {
+				_, err := client.Put(ctx, watch.path("relay"), id)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			took, err := a.handover(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", a.Name, err)
+			}
+			a.samples.floor, a.samples.ours = append(a.samples.floor, least), append(a.samples.ours, took)
+		}
+		b.step()
+	}
+	for _, a := range audiences {
+		b.results.set(r, a.Name, a.samples.ours, a.samples.floor, "")
+		a.end()
+	}
+	watch.end()
+	return nil
+}
+
+// audience starts the observers.
+func (b *bench) audience(ctx context.Context, c *contender, n, clients int) (*audience, error) {
+	a := &audience{contender: c, told: make(chan message, 16)}
+	w, err := c.worker(ctx, latencyTTL, clients, func(m message) { a.told <- m })
+	if err != nil {
+		return nil, err
+	}
+	b.cleanup(w.kill)
+	_, err = w.ask(ctx, request{Do: "observe", Path: c.path("relay"), N: n})
+	return a, err
+}
+
+// handover changes the leader, and is over when everybody in the audience knows.
+func (a *audience) handover(ctx context.Context) (float64, error) {
+	if err := a.relay.queue(ctx); err != nil {
+		return 0, err
+	}
+	time.Sleep(settling)
+	leader, resigned := a.relay.leader, make(chan error, 1)
+	took, err := a.hears(ctx, fmt.Sprint(a.relay.n), func() error {
+		go func() { resigned <- leader.Resign(ctx) }()
+		return a.relay.await(ctx)
+	})
+	if err == nil {
+		err = <-resigned
+	}
+	a.relay.leader = a.relay.next
+	return took, err
+}
+
+// hears times from a cause until everybody knows.
+func (a *audience) hears(ctx context.Context, id string, cause func() error) (float64, error) {
+	begun := time.Now()
+	if err := cause(); err != nil {
+		return 0, err
+	}
+	for {
+		select {
+		case m := <-a.told:
+			if m.ID == id {
+				return time.Duration(m.At - begun.UnixNano()).Seconds(), nil
+			}
+		case <-time.After(time.Minute):
+			return 0, fmt.Errorf("not everybody knows of %s", id)
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// end is for what would disturb the next size.
+func (a *audience) end() {
+	if a.relay != nil {
+		for _, c := range a.relay.clients {
+			c.Close()
+		}
+	}
+}

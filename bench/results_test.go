@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/samcday/locked/bench/systems"
+)
+
+func example() *results {
+	r := &results{Machine: "here"}
+	settled := findScenario("handover").rows[0]
+	r.set(settled, systems.Locked, []float64{1e-3, 2e-3, 3e-3}, []float64{1e-3}, "")
+	r.set(settled, "etcd Election", []float64{10e-3}, []float64{2e-3}, "")
+	r.set(settled, "redsync", nil, nil, "missing: start it with peers.sh")
+	return r
+}
+
+func TestTable(t *testing.T) {
+	var w bytes.Buffer
+	if err := example().print(&w, "markdown"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"2 ms, 2x floor", "10 ms, 5x floor, 5x locked", "– (1)", "(1) missing: start it with peers.sh."} {
+		if !strings.Contains(w.String(), want) {
+			t.Errorf("%q is not in\n%s", want, w.String())
+		}
+	}
+}
+
+func TestResultsAreKept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results.json")
+	if err := example().save(file); err != nil {
+		t.Fatal(err)
+	}
+	before, err := load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := &results{Machine: "there"}
+	now.set(findScenario("handover").rows[0], systems.Locked, []float64{5}, nil, "")
+	now.merge(before)
+	if got := now.find("handover-settled", systems.Locked).median(); got != 5 {
+		t.Errorf("the new figure is %v: the old one was put in its place", got)
+	}
+	if f := now.find("handover-settled", "etcd Election"); f == nil || f.floors() != 5 || f.Machine != "here" {
+		t.Errorf("the old figure is %+v", f)
+	}
+}
+
+func TestDocument(t *testing.T) {
+	dir := t.TempDir()
+	text := "a\n<!-- begin machine -->\nold\n<!-- end machine -->\nb\n<!-- begin table -->\n<!-- end table -->\n" +
+		"<!-- begin percentiles -->\n<!-- end percentiles -->\nc\n"
+	file := filepath.Join(dir, "performance.md")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it finds what it wrote itself
+		if err := example().document(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _ := os.ReadFile(file)
+	for _, want := range []string{"a\n<!-- begin machine -->\nhere\n<!-- end machine -->\nb\n", "5x locked", "<!-- end percentiles -->\nc\n"} {
+		if strings.Count(string(got), want) != 1 {
+			t.Errorf("%q is not there once:\n%s", want, got)
+		}
+	}
+	svg, err := os.ReadFile(filepath.Join(dir, "benchmarks", "handover-settled.svg"))
+	if err != nil || !bytes.Contains(svg, []byte("etcd Election")) {
+		t.Errorf("the plot: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("no marks"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if example().document(dir) == nil {
+		t.Error("a file without marks was taken")
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	samples := []float64{5, 1, 4, 2, 3}
+	for p, want := range map[float64]float64{50: 3, 90: 5, 100: 5} {
+		if got := percentile(samples, p); got != want {
+			t.Errorf("percentile %v is %v, not %v", p, got, want)
+		}
+	}
+	if !math.IsNaN(percentile(nil, 50)) {
+		t.Error("nothing has a median")
+	}
+}
+
+// Every reason not to measure must name a scenario that there is.
+func TestUnfit(t *testing.T) {
+	for _, s := range systems.All {
+		for name := range s.Unfit {
+			if findScenario(name) == nil {
+				t.Errorf("%s: there is no scenario %q", s.Name, name)
+			}
+		}
+	}
+}
