@@ -109,11 +109,15 @@ func (o *runOptions) run(ctx context.Context) error {
 		return err
 	}
 	log := o.log.logger(os.Stderr)
-	l, err := o.conn.open(locked.WithLogger(log))
+	var options []locked.Option
+	if o.log.verbose { // it tells every attempt during an outage
+		options = append(options, locked.WithLogger(log))
+	}
+	l, err := o.conn.open(options...)
 	if err != nil {
 		return err
 	}
-	defer o.close(l)
+	defer abandon(l) // everything was handed over by then, if it could be
 	cfg := supervise.Config{
 		Locker: l, Path: o.path, Node: o.node, Program: program, Args: o.command, Env: o.environment(), Guard: o.guardCommand(),
 		Wait: o.wait, Try: o.try, Restart: o.restart, Check: o.check, Notify: o.notify, Log: log,
@@ -170,11 +174,4 @@ func (o *runOptions) outcome(result guard.Result, err error) error {
 		return &exitError{result.Code, silent{fmt.Errorf("%s: %v", o.command[0], result)}}
 	}
 	return nil
-}
-
-// close ends what is left of a run: everything was handed over by then, if it could be.
-func (o *runOptions) close(l *locked.Locker) {
-	ctx, cancel := context.WithTimeout(context.Background(), o.conn.timeout)
-	defer cancel()
-	_ = l.Close(ctx) // what could not be told to etcd ends with its lease
 }

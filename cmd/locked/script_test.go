@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"locked": main})
+	testscript.Main(m, map[string]func(){"locked": main, "record": recorder, "etcdlock": etcdLock})
 }
 
 // TestScripts runs the real command, as the scripts in testdata say. Besides what every such script can do, there is:
@@ -88,7 +88,7 @@ func expect(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
-	need(ts, !neg && len(args) == 2 && signals[args[1]] != nil, "signal NAME INT|TERM|HUP|KILL")
+	need(ts, !neg && len(args) == 2 && signals[args[1]] != nil, "signal NAME INT|TERM|...")
 	ts.Check(named(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
 }
 

@@ -69,9 +69,12 @@ func (c *cage) remove() {
 	}
 }
 
+// cgroups says what cgroups this process is in. Tests put it elsewhere.
+var cgroups = "/proc/self/cgroup"
+
 // ownCgroup is the directory of the cgroup that this process is in, empty if it is not to be found.
 func ownCgroup() string {
-	data, err := os.ReadFile("/proc/self/cgroup")
+	data, err := os.ReadFile(cgroups)
 	if err != nil {
 		return ""
 	}

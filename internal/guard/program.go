@@ -17,10 +17,10 @@ type Times struct {
 	Grace time.Duration // from TERM to KILL, at most
 }
 
-// Reserve is how long before the deadline KILL is sent at the latest: a quarter of the grace, but at least a tenth of a
+// Reserve is how long before the deadline KILL is sent at the latest: a third of the grace, but at least a tenth of a
 // second, unless that is more than half of it.
 func (t Times) Reserve() time.Duration {
-	return min(max(t.Grace/4, 100*time.Millisecond), t.Grace/2)
+	return min(max(t.Grace/3, 100*time.Millisecond), t.Grace/2)
 }
 
 // tick is how often deadlines are told and looked at.

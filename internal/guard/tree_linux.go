@@ -66,18 +66,9 @@ func (t *tree) ask() {
 func (t *tree) kill() {
 	t.bars.kill()
 	t.group(syscall.SIGKILL)
-	killDescendants()
-}
-
-func killDescendants() (found bool) {
 	for _, p := range descendants(os.Getpid()) {
-		found = true
-		if p.zombie && p.parent == os.Getpid() {
-			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
-		}
 		p.signal(syscall.SIGKILL)
 	}
-	return found
 }
 
 // left are the processes that live.
@@ -154,9 +145,15 @@ func (p process) signal(s syscall.Signal) {
 func (r Report) killRest() bool {
 	c := cage{dir: r.Cage}
 	c.kill()
-	if killDescendants() {
-		return true
+	all := descendants(os.Getpid())
+	for _, p := range all {
+		if p.zombie && p.parent == os.Getpid() {
+			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
+		}
+		p.signal(syscall.SIGKILL)
 	}
-	c.remove()
-	return false
+	if len(all) == 0 {
+		c.remove()
+	}
+	return len(all) > 0
 }

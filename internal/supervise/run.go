@@ -61,6 +61,7 @@ func (r *Run) Do(ctx context.Context) (guard.Result, error) {
 	signal.Notify(r.signals, guard.Signals()...)
 	defer signal.Stop(r.signals)
 	go r.heed(ctx)
+	go r.complain(ctx)
 	if r.cfg.Value != nil {
 		go r.followValue(ctx, time.Second)
 	}
@@ -217,6 +218,20 @@ func (r *Run) asked() os.Signal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ending
+}
+
+// complain tells of what goes wrong, once until something else does or all is well again.
+func (r *Run) complain(ctx context.Context) {
+	last := ""
+	for e := range r.node.Events(ctx) {
+		switch {
+		case e.Kind == locked.Refresh || e.Kind == locked.Ping:
+			last = ""
+		case e.Kind == locked.Error && e.Cause.Error() != last:
+			last = e.Cause.Error()
+			r.cfg.Log.Warn("going on in spite of an error", "path", r.cfg.Path, "error", e.Cause)
+		}
+	}
 }
 
 func (r *Run) check(ctx context.Context) error {

@@ -1,0 +1,205 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	goflag "flag"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+)
+
+var runChaos = goflag.Duration("run-chaos", 60*time.Second, "how long TestLaw7RunChaos kills and stops")
+
+// Twenty runs of one path, over a minute in which they, their guards and their programs are killed and stopped: no two
+// programs live at the same time.
+func TestLaw7RunChaos(tt *testing.T) {
+	if testing.Short() {
+		tt.Skip("it takes a minute")
+	}
+	t := newRunTest(tt)
+	c := &chaos{runTest: t, start: func() *exec.Cmd {
+		command := []string{"record", t.dir}
+		if rand.IntN(2) == 0 {
+			command = append(command, "stubborn")
+		}
+		return t.run("--ttl 3s --restart", command...)
+	}}
+	c.rage(20, *runChaos, c.harm)
+	all := t.recorders(0)
+	for _, found := range overlaps(all) {
+		t.Error(found)
+	}
+	terms := map[int64]bool{}
+	for _, l := range all {
+		terms[l.Token] = true
+	}
+	t.Logf("%d lifetimes in %d terms; harm done: %v", len(all), len(terms), c.done)
+	if want := int(*runChaos / (4 * time.Second)); len(terms) < want {
+		t.Errorf("only %d terms, want %d: this proves nothing", len(terms), want)
+	}
+}
+
+// The same kind of harm, to a lock that is done as etcdctl and others do it: the check above can fail.
+func TestChaosFindsOverlaps(tt *testing.T) {
+	t := newRunTest(tt)
+	c := &chaos{runTest: t, start: func() *exec.Cmd {
+		cmd := exec.Command("etcdlock", t.etcd.Endpoint(), "record", t.dir)
+		cmd.Env = t.environment()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}}
+	for range 5 { // it is enough if it is found once
+		c.rage(3, 5*time.Second, func() {
+			if all := t.recorders(1); rand.IntN(3) == 0 {
+				c.kill(all[len(all)-1].PID, "holder")
+			} else {
+				c.kill(c.runs[rand.IntN(len(c.runs))].Process.Pid, "run")
+			}
+		})
+		for _, l := range t.recorders(1) {
+			c.kill(l.PID, "holder") // they outlive everybody
+		}
+		if found := overlaps(t.recorders(1)); len(found) > 0 {
+			t.Log(found[0])
+			return
+		}
+	}
+	t.Error("no overlap was found")
+}
+
+// chaos keeps a number of runs going, and does harm to them.
+type chaos struct {
+	*runTest
+	start func() *exec.Cmd
+	runs  []*exec.Cmd
+	done  map[string]int
+}
+
+func (c *chaos) rage(count int, d time.Duration, harm func()) {
+	c.done = map[string]int{}
+	for range count {
+		c.runs = append(c.runs, c.start())
+	}
+	c.recorders(1)
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Duration(100+rand.IntN(400)) * time.Millisecond) {
+		harm()
+		for i, run := range c.runs {
+			if zombie(run.Process.Pid) {
+				_ = run.Wait()
+				c.runs[i] = c.start()
+			}
+		}
+	}
+	for _, run := range c.runs {
+		_ = run.Process.Kill()
+		_ = run.Wait()
+	}
+	c.runs = nil
+}
+
+// harm does something to the run that leads, or to any.
+func (c *chaos) harm() {
+	all := c.recorders(1)
+	leader := all[len(all)-1].PID
+	run := c.runs[rand.IntN(len(c.runs))].Process.Pid
+	above := parentOf(parentOf(leader))
+	if ours := func(r *exec.Cmd) bool { return r.Process.Pid == above }; rand.IntN(3) > 0 && slices.ContainsFunc(c.runs, ours) {
+		run = above
+	}
+	guards := childrenOf(run)
+	switch pause := time.Duration(rand.IntN(5000)) * time.Millisecond; rand.IntN(7) {
+	case 0:
+		c.kill(run, "run")
+	case 1:
+		c.stop(run, pause, "run")
+	case 2:
+		if len(guards) > 0 {
+			c.kill(guards[0], "guard")
+		}
+	case 3:
+		if len(guards) > 0 {
+			c.stop(guards[0], pause, "guard")
+		}
+	case 4:
+		c.kill(leader, "program")
+	case 5:
+		c.stop(leader, pause, "program")
+	case 6:
+		c.done["TERM run"]++
+		_ = syscall.Kill(run, syscall.SIGTERM)
+	}
+}
+
+func (c *chaos) kill(pid int, what string) {
+	if c.ours(pid) {
+		c.done["KILL "+what]++
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+func (c *chaos) stop(pid int, d time.Duration, what string) {
+	if c.ours(pid) {
+		c.done["STOP "+what]++
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+		time.AfterFunc(d, func() {
+			if c.ours(pid) {
+				_ = syscall.Kill(pid, syscall.SIGCONT)
+			}
+		})
+	}
+}
+
+// ours tells our processes from others that have got the number of a dead one: all have the directory in their environment.
+func (c *chaos) ours(pid int) bool {
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	return err == nil && bytes.Contains(env, []byte("RECORDS="+c.dir+"\x00"))
+}
+
+// parentOf is 0 for a process that is gone.
+func parentOf(pid int) int {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 || fields[0] == "Z" {
+		return 0
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return parent
+}
+
+// etcdLock is a lock command as they are written: a session, a mutex, a child.
+func etcdLock() {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{os.Args[1]}})
+	if err != nil {
+		panic(err)
+	}
+	session, err := concurrency.NewSession(client, concurrency.WithTTL(1))
+	if err != nil {
+		panic(err)
+	}
+	m := concurrency.NewMutex(session, "/etcdlock/")
+	if err := m.Lock(context.Background()); err != nil {
+		panic(err)
+	}
+	cmd := exec.Command(os.Args[2], os.Args[3:]...)
+	cmd.Env = append(os.Environ(), "LOCKED_TOKEN="+strconv.FormatInt(m.Header().Revision, 10))
+	_ = cmd.Run()
+	_ = session.Close()
+}

@@ -1,0 +1,213 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/guard"
+)
+
+// runTest is an etcd, and runs of the real command there.
+type runTest struct {
+	*testing.T
+	etcd *etcdserver.Server
+	dir  string // where recorders write
+}
+
+func newRunTest(t *testing.T) *runTest {
+	s, err := etcdserver.Start(t.Context(), etcdserver.Config{NoFsync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return &runTest{t, s, t.TempDir()}
+}
+
+// run starts "locked run", which is killed at the end of the test.
+func (t *runTest) run(flags string, command ...string) *exec.Cmd {
+	t.Helper()
+	args := append([]string{"run", "/run", "--endpoints", t.etcd.Endpoint()}, strings.Fields(flags)...)
+	cmd := exec.Command("locked", append(append(args, "--"), command...)...)
+	cmd.Env = t.environment()
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_, _ = cmd.Process.Wait()
+	})
+	return cmd
+}
+
+// environment has the directory in it, by which processes of the test are known.
+func (t *runTest) environment() []string {
+	return append(os.Environ(), "GORACE=atexit_sleep_ms=0", "RECORDS="+t.dir)
+}
+
+// recorders waits until as many have begun, and gives their lifetimes.
+func (t *runTest) recorders(count int) []lifetime {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		all, err := lifetimes(t.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) >= count {
+			return all
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d recorders, want %d", len(all), count)
+		}
+	}
+}
+
+// vacated waits until etcd says that nobody leads, and gives the reading of the clock before it was so.
+func (t *runTest) vacated() time.Duration {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{t.etcd.Endpoint()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		before := guard.Now()
+		resp, err := c.Get(ctx, "/run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(resp.Kvs) == 0 {
+			return before
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// died checks that all recorders were dead at a reading of the clock.
+func (t *runTest) died(count int, before time.Duration) {
+	t.Helper()
+	for _, l := range t.recorders(count) {
+		if l.End >= before {
+			t.Errorf("process %d lived for %v after somebody else could have begun", l.PID, l.End-before)
+		}
+		if syscall.Kill(l.PID, 0) == nil && !zombie(l.PID) {
+			t.Errorf("process %d lives", l.PID)
+		}
+	}
+}
+
+func zombie(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}
+
+// guardOf is the guard process of a run.
+func (t *runTest) guardOf(run int) int {
+	t.Helper()
+	found := childrenOf(run)
+	if len(found) != 1 {
+		t.Fatalf("run %d has the children %v, want a guard", run, found)
+	}
+	return found[0]
+}
+
+func childrenOf(pid int) (found []int) {
+	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	for _, file := range tasks {
+		list, _ := os.ReadFile(file)
+		for word := range strings.FieldsSeq(string(list)) {
+			child, _ := strconv.Atoi(word)
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+func codeOf(t *runTest, cmd *exec.Cmd) int {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("run does not end")
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func TestLaw7RunKilled(tt *testing.T) {
+	t := newRunTest(tt)
+	run := t.run("--ttl 3s", "record", t.dir, "stubborn")
+	t.recorders(2)
+	_ = run.Process.Kill()
+	t.died(2, t.vacated())
+}
+
+func TestLaw7RunStopped(tt *testing.T) {
+	t := newRunTest(tt)
+	run := t.run("--ttl 3s", "record", t.dir, "stubborn")
+	t.recorders(2)
+	_ = run.Process.Signal(syscall.SIGSTOP)
+	t.died(2, t.vacated())
+	_ = run.Process.Signal(syscall.SIGCONT)
+	if got := codeOf(t, run); got != exitLost {
+		t.Errorf("exit code %d, want %d", got, exitLost)
+	}
+}
+
+func TestLaw7GuardKilled(tt *testing.T) {
+	t := newRunTest(tt)
+	run := t.run("--ttl 3s", "record", t.dir, "stubborn")
+	t.recorders(2)
+	_ = syscall.Kill(t.guardOf(run.Process.Pid), syscall.SIGKILL)
+	t.died(2, t.vacated())
+	if got := codeOf(t, run); got != exitLost {
+		t.Errorf("exit code %d, want %d", got, exitLost)
+	}
+}
+
+// A guard that waits with its run may be killed too: there is another one when it is needed.
+func TestGuardKilledWhileWaiting(tt *testing.T) {
+	t := newRunTest(tt)
+	t.run("--id a", "record", t.dir)
+	t.recorders(1)
+	b := t.run("--id b", "record", t.dir)
+	for len(childrenOf(b.Process.Pid)) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	_ = syscall.Kill(t.guardOf(b.Process.Pid), syscall.SIGKILL)
+	_ = syscall.Kill(t.recorders(1)[0].PID, syscall.SIGTERM)
+	t.recorders(2)
+}
+
+// Etcd ends under a program: it is dead before its lease would be.
+func TestLaw7EtcdGone(tt *testing.T) {
+	t := newRunTest(tt)
+	run := t.run("--ttl 3s", "record", t.dir, "stubborn")
+	t.recorders(2)
+	gone := guard.Now()
+	if err := t.etcd.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := codeOf(t, run); got != exitLost {
+		t.Errorf("exit code %d, want %d", got, exitLost)
+	}
+	t.died(2, gone+3*time.Second+100*time.Millisecond) // it may have been renewed while etcd ended
+}

@@ -1,0 +1,316 @@
+//go:build linux
+
+package guard
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary is the guard, too.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "guard" {
+		if len(os.Args) > 2 {
+			cgroups = "/proc/self/no-cgroup"
+		}
+		if err := Main(slog.New(slog.DiscardHandler)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+const patience = 20 * time.Second
+
+// stubborn is a script that ignores what can be ignored, with a child in its group and one that has left its session. The
+// word in its arguments is that by which all are found.
+const stubborn = `
+trap '' TERM INT HUP
+sh -c 'trap "" TERM INT HUP; while :; do sleep 0.02; done' $0 &
+setsid sh -c 'trap "" TERM INT HUP; (while :; do sleep 0.02; done) & while :; do sleep 0.02; done' $0 &
+while :; do sleep 0.02; done
+`
+
+// subject is a program under guard in a test.
+type subject struct {
+	*testing.T
+	guard   *Guard
+	word    string
+	times   Times
+	reports <-chan Report
+	until   func() time.Duration
+}
+
+// run runs a shell script under guard for as long as until says.
+func run(t *testing.T, script string, grace time.Duration, until func() time.Duration, options ...string) *subject {
+	t.Helper()
+	g, err := New(append([]string{"test", "guard"}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &subject{T: t, guard: g, word: "subject-" + strconv.FormatUint(rand.Uint64(), 36), times: Times{Grace: grace}, until: until}
+	program := Program{Path: "/bin/sh", Args: []string{"sh", "-c", script, s.word}, Env: os.Environ()}
+	s.reports = g.Run(program, s.times, until)
+	t.Cleanup(func() {
+		for _, pid := range s.alive() {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // a test that has failed leaves nothing behind
+		}
+	})
+	return s
+}
+
+// renewed gives a deadline that moves on as time does.
+func renewed(ttl time.Duration) func() time.Duration {
+	return func() time.Duration { return Now() + ttl }
+}
+
+// fixed gives a deadline that is never moved.
+func fixed(ttl time.Duration) func() time.Duration {
+	d := Now() + ttl
+	return func() time.Duration { return d }
+}
+
+func (s *subject) next() Report {
+	s.Helper()
+	select {
+	case r := <-s.reports:
+		return r
+	case <-time.After(patience):
+		s.Fatal("no report")
+	}
+	return Report{}
+}
+
+// started waits until as many processes of the subject live.
+func (s *subject) started(processes int) int {
+	s.Helper()
+	r := s.next()
+	if r.Started == 0 {
+		s.Fatalf("report %+v, want one of the start", r)
+	}
+	for end := time.Now().Add(patience); len(s.alive()) < processes; {
+		if time.Now().After(end) {
+			s.Fatalf("%d processes, want %d", len(s.alive()), processes)
+		}
+	}
+	return r.Started
+}
+
+// ended waits for the result. Nothing must live then, whatever made it end.
+func (s *subject) ended(why Why) Result {
+	s.Helper()
+	r := s.next()
+	if r.Ended == nil {
+		s.Fatalf("report %+v, want one of the end", r)
+	}
+	if left := s.alive(); len(left) > 0 {
+		s.Errorf("it has ended, and %d live", len(left))
+	}
+	if r.Ended.Why != why {
+		s.Errorf("ended by %s, want %s", r.Ended.Why, why)
+	}
+	if _, more := <-s.reports; more {
+		s.Error("a report after the last")
+	}
+	if !s.guard.Gone() {
+		s.Error("the guard is still there")
+	}
+	return *r.Ended
+}
+
+// alive are the processes with the word among their arguments, zombies not counted, which have none.
+func (s *subject) alive() (pids []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		line, err := os.ReadFile(f)
+		if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f))); err == nil && bytes.Contains(line, []byte(s.word)) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func TestItself(t *testing.T) {
+	for script, want := range map[string]Result{
+		"exit 0":                        {},
+		"exit 77":                       {Code: 77},
+		"kill -USR1 $$":                 {Code: 138, Signal: 10},
+		`trap "exit 3" TERM; kill $$`:   {Code: 3},
+		"setsid sleep 1000 & exit 5":    {Code: 5, Leftover: 1},
+		"sleep 0 & wait; exit 6":        {Code: 6},
+		"exec setsid -w sh -c 'exit 4'": {Code: 4},
+	} {
+		s := run(t, script, time.Second, renewed(time.Minute))
+		s.started(0)
+		want.Why = Itself
+		if got := s.ended(Itself); got != want {
+			t.Errorf("%s: %+v, want %+v", script, got, want)
+		}
+	}
+}
+
+func TestCannotRun(t *testing.T) {
+	for path, notFound := range map[string]bool{"/no/such/program": true, "/etc/passwd": false} {
+		g, err := New("test", "guard")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := <-g.Run(Program{Path: path, Args: []string{path}}, Times{Grace: time.Second}, renewed(time.Minute))
+		if r.Ended == nil || r.Ended.Error == "" || r.Ended.NotFound != notFound {
+			t.Errorf("%s: %+v", path, r.Ended)
+		}
+	}
+}
+
+// Whoever is left over by a program is ended with it, however it tries to get away.
+func TestLeftover(t *testing.T) {
+	s := run(t, "("+stubborn+") & sleep 0.2; exit 9", 300*time.Millisecond, renewed(time.Minute))
+	s.started(4)
+	if r := s.ended(Itself); r.Code != 9 || r.Leftover < 3 {
+		t.Errorf("%+v, want code 9 and what was left over", r)
+	}
+}
+
+func TestStop(t *testing.T) {
+	s := run(t, `trap "exit 3" TERM; while :; do sleep 0.01; done`, time.Minute, renewed(time.Hour))
+	s.started(1)
+	time.Sleep(50 * time.Millisecond) // for the trap, which cannot be seen
+	s.guard.Stop()
+	if r := s.ended(Asked); r.Code != 3 {
+		t.Errorf("%+v, want code 3", r)
+	}
+
+	s = run(t, stubborn, 200*time.Millisecond, renewed(time.Minute))
+	s.started(4)
+	began := Now()
+	s.guard.Stop()
+	if r := s.ended(Asked); r.Signal != int(syscall.SIGKILL) {
+		t.Errorf("%+v, want KILL", r)
+	}
+	if took := Now() - began; took < s.times.Grace {
+		t.Errorf("killed after %v, before the grace of %v was over", took, s.times.Grace)
+	}
+
+	// One that is stopped must be able to hear of it.
+	s = run(t, `trap "exit 3" TERM; kill -STOP $$; while :; do sleep 0.01; done`, time.Minute, renewed(time.Hour))
+	s.started(1)
+	if r := s.next(); r.Paused != int(syscall.SIGSTOP) {
+		t.Fatalf("report %+v, want that it was stopped", r)
+	}
+	s.guard.Stop()
+	if r := s.ended(Asked); r.Code != 3 {
+		t.Errorf("%+v, want code 3", r)
+	}
+}
+
+// A grace that is longer than the time that is left does not count.
+func TestDeadlineBoundsGrace(t *testing.T) {
+	deadline := fixed(3 * time.Second)
+	s := run(t, stubborn, time.Second, deadline)
+	s.started(4)
+	time.Sleep(deadline() - s.times.Grace - Now() - 10*time.Millisecond) // so that less than the grace is left, but the guard has not acted by itself
+	s.guard.Stop()
+	s.ended(Asked)
+	if Now() > deadline() {
+		t.Errorf("dead %v after the deadline", Now()-deadline())
+	}
+}
+
+// Nobody moves the deadline: everything is dead before it.
+func TestExpired(t *testing.T) {
+	deadline := fixed(3 * time.Second)
+	s := run(t, stubborn, time.Second, deadline)
+	s.started(4)
+	s.ended(Expired)
+	if Now() > deadline() {
+		t.Errorf("dead %v after the deadline", Now()-deadline())
+	}
+}
+
+func TestTooLate(t *testing.T) {
+	s := run(t, "echo never", time.Second, fixed(500*time.Millisecond))
+	if r := s.ended(Expired); r.Error == "" {
+		t.Errorf("%+v, want an error", r)
+	}
+}
+
+// A guard that is killed takes the program with it, and its supervisor the rest.
+func TestGuardKilled(t *testing.T) {
+	for _, options := range [][]string{nil, {"without cgroup"}} {
+		s := run(t, stubborn, time.Second, renewed(time.Minute), options...)
+		s.started(4)
+		_ = s.guard.cmd.Process.Kill()
+		s.ended(Unguard)
+	}
+}
+
+// A guard that is stopped is woken. One that does not wake does not act at the deadline: then its supervisor does.
+func TestGuardStopped(t *testing.T) {
+	s := run(t, "sleep 1000", 100*time.Millisecond, renewed(time.Second))
+	s.started(1)
+	_ = s.guard.cmd.Process.Signal(syscall.SIGSTOP)
+	select {
+	case r := <-s.reports:
+		t.Fatalf("a guard that was stopped for a moment: %+v", r)
+	case <-time.After(2 * time.Second): // longer than what it had confirmed
+	}
+	s.guard.Stop()
+	s.ended(Asked)
+
+	deadline := fixed(3 * time.Second)
+	s = run(t, stubborn, time.Second, deadline)
+	s.started(4)
+	go func() {
+		for !s.guard.Gone() {
+			_ = s.guard.cmd.Process.Signal(syscall.SIGSTOP)
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	s.ended(Unguard)
+	if Now() > deadline() {
+		t.Errorf("dead %v after the deadline", Now()-deadline())
+	}
+}
+
+// A program that forks as fast as it can does not get away, with a cgroup or without.
+func TestForks(t *testing.T) {
+	for _, options := range [][]string{nil, {"without cgroup"}} {
+		s := run(t, `fork() { setsid sh -c 'sleep 1000' $0 & }; while :; do fork $0; sleep 0.001; done`, 200*time.Millisecond,
+			renewed(time.Minute), options...)
+		s.started(30)
+		s.guard.Stop()
+		s.ended(Asked)
+	}
+}
+
+func TestSignal(t *testing.T) {
+	s := run(t, `trap "exit 4" HUP; while :; do sleep 0.01; done`, time.Second, renewed(time.Minute))
+	s.started(1)
+	time.Sleep(50 * time.Millisecond) // for the trap
+	s.guard.Signal(syscall.SIGHUP)
+	if r := s.ended(Itself); r.Code != 4 {
+		t.Errorf("%+v, want code 4", r)
+	}
+}
+
+// Nobody but a supervisor starts a guard.
+func TestMainAlone(t *testing.T) {
+	g, err := New("test", "guard")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Close()
+	if !g.Gone() {
+		t.Error("a guard outlives its dismissal")
+	}
+}
