@@ -28,6 +28,7 @@ func TestLaw7RunChaos(tt *testing.T) {
 	if testing.Short() {
 		tt.Skip("it takes a minute")
 	}
+	tt.Parallel()
 	t := newRunTest(tt)
 	c := &chaos{runTest: t, start: func() *exec.Cmd {
 		command := []string{"record", t.dir}
@@ -53,6 +54,7 @@ func TestLaw7RunChaos(tt *testing.T) {
 
 // The same kind of harm, to a lock that is done as etcdctl and others do it: the check above can fail.
 func TestChaosFindsOverlaps(tt *testing.T) {
+	tt.Parallel()
 	t := newRunTest(tt)
 	c := &chaos{runTest: t, start: func() *exec.Cmd {
 		cmd := exec.Command("etcdlock", t.etcd.Endpoint(), "record", t.dir)
@@ -64,10 +66,8 @@ func TestChaosFindsOverlaps(tt *testing.T) {
 	}}
 	for range 5 { // it is enough if it is found once
 		c.rage(3, 5*time.Second, func() {
-			if all := t.recorders(1); rand.IntN(3) == 0 {
-				c.kill(all[len(all)-1].PID, "holder")
-			} else {
-				c.kill(c.runs[rand.IntN(len(c.runs))].Process.Pid, "run")
+			if run := c.runAbove(c.leader()); run != 0 {
+				c.kill(run, "run")
 			}
 		})
 		for _, l := range t.recorders(1) {
@@ -87,10 +87,12 @@ type chaos struct {
 	start func() *exec.Cmd
 	runs  []*exec.Cmd
 	done  map[string]int
+
+	spared map[int]time.Time // runs that were harmed, until they have come over it
 }
 
 func (c *chaos) rage(count int, d time.Duration, harm func()) {
-	c.done = map[string]int{}
+	c.done, c.spared = map[string]int{}, map[int]time.Time{}
 	for range count {
 		c.runs = append(c.runs, c.start())
 	}
@@ -105,43 +107,73 @@ func (c *chaos) rage(count int, d time.Duration, harm func()) {
 		}
 	}
 	for _, run := range c.runs {
+		time.Sleep(time.Until(c.spared[run.Process.Pid]))
 		_ = run.Process.Kill()
 		_ = run.Wait()
 	}
 	c.runs = nil
 }
 
-// harm does something to the run that leads, or to any.
+// harm does something to the run that leads and, if nobody does, rarely to any: whoever is killed while it waits is in
+// the way of the others until its lease has ended. One thing at a time to each: nobody promises more.
 func (c *chaos) harm() {
-	all := c.recorders(1)
-	leader := all[len(all)-1].PID
-	run := c.runs[rand.IntN(len(c.runs))].Process.Pid
-	above := parentOf(parentOf(leader))
-	if ours := func(r *exec.Cmd) bool { return r.Process.Pid == above }; rand.IntN(3) > 0 && slices.ContainsFunc(c.runs, ours) {
-		run = above
+	program := c.leader()
+	run := c.runAbove(program)
+	if run == 0 {
+		if rand.IntN(5) > 0 {
+			return
+		}
+		run = c.runs[rand.IntN(len(c.runs))].Process.Pid
 	}
-	guards := childrenOf(run)
-	switch pause := time.Duration(rand.IntN(5000)) * time.Millisecond; rand.IntN(7) {
+	if time.Now().Before(c.spared[run]) {
+		return
+	}
+	pause := time.Duration(rand.IntN(5000)) * time.Millisecond
+	guard := 0
+	if guards := childrenOf(run); len(guards) > 0 {
+		guard = guards[0]
+	}
+	switch rand.IntN(7) {
 	case 0:
 		c.kill(run, "run")
 	case 1:
 		c.stop(run, pause, "run")
+		c.spared[run] = time.Now().Add(pause + time.Second)
 	case 2:
-		if len(guards) > 0 {
-			c.kill(guards[0], "guard")
-		}
+		c.kill(guard, "guard")
+		c.spared[run] = time.Now().Add(time.Second)
 	case 3:
-		if len(guards) > 0 {
-			c.stop(guards[0], pause, "guard")
-		}
+		c.stop(guard, pause, "guard")
+		c.spared[run] = time.Now().Add(pause + time.Second)
 	case 4:
-		c.kill(leader, "program")
+		c.kill(program, "program")
 	case 5:
-		c.stop(leader, pause, "program")
+		c.stop(program, pause, "program")
 	case 6:
 		c.done["TERM run"]++
 		_ = syscall.Kill(run, syscall.SIGTERM)
 	}
+}
+
+// leader is the program that has begun last and lives, 0 if there is none.
+func (c *chaos) leader() int {
+	all := c.recorders(1)
+	for _, l := range slices.Backward(all) {
+		if c.ours(l.PID) && !zombie(l.PID) {
+			return l.PID
+		}
+	}
+	return 0
+}
+
+// runAbove is the run that a process descends from, 0 if there is none.
+func (c *chaos) runAbove(pid int) int {
+	for ; pid > 1; pid = parentOf(pid) {
+		if slices.ContainsFunc(c.runs, func(r *exec.Cmd) bool { return r.Process.Pid == pid }) {
+			return pid
+		}
+	}
+	return 0
 }
 
 func (c *chaos) kill(pid int, what string) {

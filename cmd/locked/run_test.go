@@ -153,6 +153,7 @@ func codeOf(t *runTest, cmd *exec.Cmd) int {
 }
 
 func TestLaw7RunKilled(tt *testing.T) {
+	tt.Parallel()
 	t := newRunTest(tt)
 	run := t.run("--ttl 3s", "record", t.dir, "stubborn")
 	t.recorders(2)
@@ -161,6 +162,7 @@ func TestLaw7RunKilled(tt *testing.T) {
 }
 
 func TestLaw7RunStopped(tt *testing.T) {
+	tt.Parallel()
 	t := newRunTest(tt)
 	run := t.run("--ttl 3s", "record", t.dir, "stubborn")
 	t.recorders(2)
@@ -173,6 +175,7 @@ func TestLaw7RunStopped(tt *testing.T) {
 }
 
 func TestLaw7GuardKilled(tt *testing.T) {
+	tt.Parallel()
 	t := newRunTest(tt)
 	run := t.run("--ttl 3s", "record", t.dir, "stubborn")
 	t.recorders(2)
@@ -185,6 +188,7 @@ func TestLaw7GuardKilled(tt *testing.T) {
 
 // A guard that waits with its run may be killed too: there is another one when it is needed.
 func TestGuardKilledWhileWaiting(tt *testing.T) {
+	tt.Parallel()
 	t := newRunTest(tt)
 	t.run("--id a", "record", t.dir)
 	t.recorders(1)
@@ -199,6 +203,7 @@ func TestGuardKilledWhileWaiting(tt *testing.T) {
 
 // Etcd ends under a program: it is dead before its lease would be.
 func TestLaw7EtcdGone(tt *testing.T) {
+	tt.Parallel()
 	t := newRunTest(tt)
 	run := t.run("--ttl 3s", "record", t.dir, "stubborn")
 	t.recorders(2)

@@ -23,8 +23,8 @@ type Guard struct {
 
 	deadline func() time.Duration
 	times    Times
-	held     time.Duration // the deadline that the guard has confirmed last
-	silent   int           // ticks since it has confirmed anything
+	held     moment // the deadline that the guard has confirmed last
+	silent   int    // ticks since it has confirmed anything
 	started  Report
 }
 
@@ -62,7 +62,7 @@ func New(command ...string) (*Guard, error) {
 // again; 0 stands for the last one. What becomes of the program comes as reports, which must be received until the one
 // that says that it has ended: then the channel is closed.
 func (g *Guard) Run(p Program, times Times, deadline func() time.Duration) <-chan Report {
-	g.times, g.deadline, g.held = times, deadline, deadline()
+	g.times, g.deadline, g.held = times, deadline, newMoment(deadline)
 	g.link.send(order{Run: &p, Times: times, Deadline: g.held})
 	go g.supervise()
 	return g.reports
@@ -131,7 +131,7 @@ func (g *Guard) supervise() {
 // hears takes a report, and hands it on unless it is only a confirmation.
 func (g *Guard) hears(r Report) (ended bool) {
 	g.silent = 0
-	if r.Held != 0 {
+	if r.Held.At != 0 {
 		g.held = r.Held
 		return false
 	}
@@ -149,13 +149,13 @@ func (g *Guard) hears(r Report) (ended bool) {
 // look tells the guard the deadline, and gives the time in which the guard must have confirmed a later one than it has, or
 // have ended everything.
 func (g *Guard) look() time.Duration {
-	if d := g.deadline(); d != 0 {
+	if d := newMoment(g.deadline); d.At != 0 {
 		g.link.send(order{Deadline: d})
 	}
 	if g.silent++; g.silent%5 == 0 {
 		_ = g.cmd.Process.Signal(syscall.SIGCONT) // somebody may have stopped it
 	}
-	left := g.held - g.times.Reserve()/2 - Now()
+	left := g.held.reading() - g.times.Reserve()/2 - Now()
 	if left <= 0 && g.silent < 2 {
 		return 10 * time.Millisecond // we were stopped ourselves, and have not heard yet what it has done
 	}

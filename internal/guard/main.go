@@ -67,7 +67,7 @@ type warden struct {
 
 	program  tree
 	times    Times
-	deadline time.Duration
+	deadline moment
 	result   Result
 	exited   bool          // the program itself
 	stopping bool          // it is to end
@@ -109,9 +109,8 @@ func (w *warden) obey(o order, ok bool) {
 		w.program.group(syscall.Signal(o.Signal))
 	case o.Stop:
 		w.stop(Asked)
-	case o.Deadline != 0:
+	case o.Deadline.At != 0:
 		w.deadline = o.Deadline
-		w.killAt = min(w.killAt, w.latest())
 	}
 	w.link.send(Report{Held: w.deadline})
 }
@@ -119,7 +118,7 @@ func (w *warden) obey(o order, ok bool) {
 // start runs the program, unless its time is over already.
 func (w *warden) start(p *Program) {
 	var err error
-	if Now() >= w.deadline-w.times.Grace {
+	if Now() >= w.deadline.reading()-w.times.Grace {
 		w.result, w.gone = Result{Why: Expired, Code: -1, Error: "there was no time left to start it"}, true
 		return
 	}
@@ -132,7 +131,7 @@ func (w *warden) start(p *Program) {
 }
 
 // latest is when everything must be killed, so that it is gone at the deadline.
-func (w *warden) latest() time.Duration { return w.deadline - w.times.Reserve() }
+func (w *warden) latest() time.Duration { return w.deadline.reading() - w.times.Reserve() }
 
 // stop asks everything to end, and sets the time at which it is killed.
 func (w *warden) stop(why Why) {
@@ -155,7 +154,7 @@ func (w *warden) look() {
 		return
 	}
 	now := Now()
-	if !w.stopping && now >= w.deadline-w.times.Grace+w.times.tick() { // the supervisor, if it lives, has said so before
+	if !w.stopping && now >= w.deadline.reading()-w.times.Grace+w.times.tick() { // the supervisor, if it lives, has said so before
 		w.log.Warn("not renewed in time: ending the program", "pid", w.program.pid)
 		w.stop(Expired)
 	}
@@ -163,7 +162,7 @@ func (w *warden) look() {
 		w.reap() // where nobody tells that the group is empty
 	}
 	next := w.times.tick() // not the time that is left: timers stand still while the machine is suspended
-	if w.stopping && now >= w.killAt {
+	if w.killAt = min(w.killAt, w.latest()); w.stopping && now >= w.killAt {
 		w.kill(now)
 		next = 5 * time.Millisecond
 	} else if w.stopping {
