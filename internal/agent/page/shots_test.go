@@ -1,0 +1,142 @@
+package page_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+var shots = flag.String("shots", "", "write pictures of the page, in many states and sizes, into this `directory`")
+
+var (
+	areas = []string{"jobs", "web", "ingest", "billing", "search", "edge"}
+	works = []string{"cleanup", "frontend", "scheduler", "invoices", "indexer", "leader", "rotate-keys", "compactor", "migrations", "cron"}
+)
+
+// wall makes n elections as a busy cluster would have them.
+func wall(n int) []*election {
+	var list []*election
+	now := time.Now()
+	for i := range n {
+		e := &election{Path: fmt.Sprintf("/%s/%s", areas[i%len(areas)], works[(i/len(areas))%len(works)]), Revision: int64(4000 + i), Terms: 2}
+		if i >= len(areas)*len(works) {
+			e.Path += fmt.Sprintf("-%d", i/(len(areas)*len(works)))
+		}
+		lead(e, i, 1, now.Add(-time.Duration(140+i*17%3000)*time.Second))
+		for j := range i % 4 {
+			e.Queue = append(e.Queue, someone(i+j+2))
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+func someone(i int) member {
+	hosts := []string{"ada", "bob", "cleo", "dora", "emil", "fay", "gus"}
+	return member{ID: fmt.Sprintf("%s-%d", hosts[i%len(hosts)], i%3+1), Value: fmt.Sprintf("10.0.%d.%d:8080", i%7, i%200+10), Revision: int64(3000 + i)}
+}
+
+func lead(e *election, i, token int, since time.Time) {
+	m := someone(i)
+	m.Token = int64(1200 + i*3 + token)
+	e.Leader, e.Since, e.Terms = &m, since, e.Terms+1
+}
+
+// stir makes some of them change, as time passes: t is how long ago.
+func stir(f *fake, list []*election) {
+	now := time.Now()
+	for step, ago := range []time.Duration{520, 470, 400, 333, 290, 240, 190, 150, 118, 90, 61, 34, 12} {
+		for k := range 1 + len(list)/12 {
+			i := (step*7 + k*5) % len(list)
+			e := *list[i]
+			if k%5 == 4 && step == 12 && len(list) > 3 {
+				e.Leader, e.Since, e.GapMS = nil, time.Time{}, nil
+				f.put(&e)
+				*list[i] = e
+				continue
+			}
+			gap := 0.0
+			if (i+step)%3 == 0 {
+				gap = float64(1800 + 900*(step%4))
+			}
+			lead(&e, i+step+1, step*40+2, now.Add(-ago*time.Second-time.Duration(k*700)*time.Millisecond))
+			e.GapMS = &gap
+			f.put(&e)
+			*list[i] = e
+		}
+	}
+}
+
+func TestShots(t *testing.T) {
+	if *shots == "" {
+		t.Skip("no -shots DIRECTORY: there is nothing to make")
+	}
+	for _, n := range []int{0, 3, 40, 1000} {
+		for _, theme := range []string{"light", "dark"} {
+			f := newFake(t)
+			list := wall(n)
+			f.put(list...)
+			for _, width := range []int64{1440, 360} {
+				p := newTab(t)
+				p.look(theme, width)
+				p.open(f.URL)
+				if n > 0 {
+					stir(f, list)
+				}
+				p.shot(fmt.Sprintf("%d-%s-%d", n, theme, width))
+				if n == 3 {
+					p.open(f.URL + "/#" + list[0].Path)
+					for range 4 {
+						stir(f, list[:1])
+					}
+					p.shot(fmt.Sprintf("big-%s-%d", theme, width))
+				}
+				if n == 40 && theme == "light" {
+					p.click("#list .card:not([data-state=vacant]) .hand:not(:disabled)")
+					p.shot(fmt.Sprintf("dialog-%s-%d", theme, width))
+					p.press("\x1b")
+					f.reach(false)
+					p.until(`document.documentElement.classList.contains("stale")`)
+					time.Sleep(time.Second)
+					p.shot(fmt.Sprintf("stale-%s-%d", theme, width))
+					f.reach(true)
+				}
+			}
+		}
+	}
+}
+
+// look has the page in other colours and another size.
+func (p *tab) look(theme string, width int64) {
+	p.t.Helper()
+	height := int64(900)
+	if width < 600 {
+		height = 740
+	}
+	p.do(chromedp.EmulateViewport(width, height))
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *tab) shot(name string) {
+	p.t.Helper()
+	// Two frames, and what moves.
+	eval[bool](p, `new Promise((done) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => done(true))), 2200))`)
+	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*shots, name+".png"), png, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
