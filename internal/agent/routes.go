@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/samcday/locked/internal/agent/page"
 )
 
 // OpenAPI describes the API. The tests check every request and answer of the handlers against it.
@@ -60,6 +62,10 @@ func (a *Agent) routes() http.Handler {
 			newProblem(http.StatusMethodNotAllowed, "method", "%s is not for this resource: there is %s",
 				r.Method, strings.Join(allowed, ", ")).write(w)
 		})
+	}
+	site := page.Handler()
+	for _, pattern := range page.Patterns {
+		mux.Handle(pattern, site)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		newProblem(http.StatusNotFound, "no-resource",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -57,6 +58,7 @@ type tab struct {
 	ctx   context.Context
 	may   []string // parts of messages that are expected
 	mu    sync.Mutex
+	home  string   // the agent
 	said  []string // on the console: errors and warnings
 	asked []string // URLs
 }
@@ -107,8 +109,16 @@ func (p *tab) note(list *[]string, s string) {
 	*list = append(*list, s)
 }
 
-// judge fails the test if the page complained.
+// judge fails the test if the page complained, or asked anybody but the agent.
 func (p *tab) judge() {
+	for _, url := range p.asked {
+		if !strings.HasPrefix(url, p.home) {
+			p.t.Errorf("the page has asked for %s", url)
+		}
+	}
+	if p.home != "" && len(p.asked) < 10 {
+		p.t.Errorf("requests were not seen: only %v", p.asked)
+	}
 	for _, s := range p.said {
 		expected := false
 		for _, part := range p.may {
@@ -136,16 +146,34 @@ func (p *tab) dump() {
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	// The first use of a tab must be with the context that it lives in.
-	if err := chromedp.Do(p.ctx, steps...); err != nil {
-		p.t.Fatal(err)
+	done := make(chan error, 1)
+	go func() { done <- chromedp.Do(p.ctx, steps...) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	case <-time.After(patience):
+		p.t.Fatal("the browser does not do that")
 	}
 }
 
 // open loads a page, and waits until it has drawn everything that the agent has told.
-func (p *tab) open(url string) {
+func (p *tab) open(address string) {
 	p.t.Helper()
-	p.do(chromedp.Navigate(url))
+	p.load(address)
 	p.until(`document.documentElement.dataset.drawn === "all"`)
+}
+
+// load only loads it.
+func (p *tab) load(address string) {
+	p.t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.home = u.Scheme + "://" + u.Host + "/"
+	p.do(chromedp.Navigate(address))
 }
 
 // eval gives the value of an expression, which may be a promise.
@@ -188,7 +216,13 @@ func (p *tab) click(selector string) {
 }
 
 // card is a selector of an election in the list.
-func card(path string) string { return `.card[data-path=` + quote(path) + `]` }
+func card(path string) string {
+	var b strings.Builder
+	for _, r := range path {
+		fmt.Fprintf(&b, `\%x `, r)
+	}
+	return `.card[data-path="` + b.String() + `"]`
+}
 
 // js is an expression for the first element that a selector matches.
 func js(selector string) string { return `document.querySelector(` + quote(selector) + `)` }

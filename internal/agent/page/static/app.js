@@ -7,7 +7,8 @@ import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 
 const find = (selector) => document.querySelector(selector);
-const many = 24; // more elections than that are rows, unless somebody wants cards
+const few = 6; // elections at most have large cards
+const many = 24; // elections at least are rows, unless somebody wants cards
 
 const store = new Store(schedule);
 const stream = new Stream((name, data) => store.event(name, data), connection);
@@ -89,7 +90,7 @@ function curl() {
   const token = access.kept.token ? ` -H "Authorization: Bearer $TOKEN"` : "";
   const prefix = access.kept.prefix.replace(/^\//, "");
   const path = encodeURIComponent(prefix && !prefix.endsWith("/") ? prefix : `${prefix}demo`);
-  return `curl -N${token} -d id=a -d value=10.0.0.1:80 ${new URL(`v1/elections/${path}/campaign`, location.href)}`;
+  return `curl -N${token} -d id=a -d value=10.0.0.1:80 \\\n  ${new URL(`v1/elections/${path}/campaign`, location.href)}`;
 }
 
 // Filter and density.
@@ -104,8 +105,11 @@ function filter() {
 
 function density() {
   const chosen = remembered("locked.density");
-  const rows = chosen ? chosen === "rows" : store.elections.size > many;
-  find("#list").classList.toggle("rows", rows);
+  const { size } = store.elections;
+  const { classList } = find("#list");
+  const rows = chosen ? chosen === "rows" : size >= many - (classList.contains("rows") ? 6 : 0); // it does not flap
+  classList.toggle("rows", rows);
+  classList.toggle("few", !rows && size <= few);
   find("#density").setAttribute("aria-pressed", String(rows));
 }
 

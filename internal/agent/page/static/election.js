@@ -10,7 +10,7 @@ const most = 100; // terms and changes that are kept
 //   gap        the one before was gone for gap milliseconds
 //   unseen     there was another one before, and how it went was not seen
 //
-// A change is { at, path, kind, id, from, token, gap, missed }: kind is how a term began, or vacant, or value.
+// A change is { at, path, kind, id, from, token, gap, missed }, and is not changed any more: kind is how a term began, or vacant, or value.
 export class Election {
   leader = null;
   queue = [];
@@ -99,11 +99,15 @@ export class Election {
     return this.#note({ at: from, kind: how, id: leader.id, from: (before ?? last)?.id, token: leader.token, gap, missed });
   }
 
-  // note keeps a change. The end of a vacancy takes the place of its beginning.
+  // note keeps a change. The end of a vacancy takes the place of its beginning, in replaces.
   #note(change) {
     const open = this.changes[0];
-    if (open?.kind === "vacant") return Object.assign(open, { ...change, from: open.from ?? change.from });
     const noted = { path: this.path, ...change };
+    if (open?.kind === "vacant") {
+      this.changes.shift();
+      noted.replaces = open;
+      noted.from = open.from ?? change.from;
+    }
     this.changes.unshift(noted);
     this.changes.length = Math.min(this.changes.length, most);
     return noted;

@@ -43,7 +43,7 @@ export function value(member) {
   if (member.value_base64 !== undefined) {
     const bytes = atob(member.value_base64);
     const hex = Array.from(bytes.slice(0, 256), (c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join(" ");
-    return { text: hex + (bytes.length > 256 ? " …" : ""), note: `${count(bytes.length, "byte")} that are not UTF-8`, binary: true };
+    return { text: hex + (bytes.length > 256 ? " …" : ""), note: `${count(bytes.length, "byte")}, not UTF-8`, binary: true };
   }
   const text = member.value ?? "";
   if (member.truncated) return { text, note: "the beginning of a longer value" };
@@ -55,7 +55,7 @@ export const name = (member) => member?.id || "(no name)";
 
 // parts cuts a path so that its last segment can stand out.
 export function parts(path) {
-  const cut = path.lastIndexOf("/", path.length - 2) + 1;
+  const cut = path.length < 2 ? 0 : path.lastIndexOf("/", path.length - 2) + 1;
   return [path.slice(0, cut), path.slice(cut)];
 }
 

@@ -1,4 +1,4 @@
-import { elapsed, link, name, parts, value } from "./format.js";
+import { clock, elapsed, link, name, parts, value } from "./format.js";
 import { strip } from "./timeline.js";
 
 const span = 10 * 60_000; // of the strips
@@ -38,7 +38,8 @@ class Card {
     this.who.title = leader ? name(leader) : "";
     this.value.textContent = shown.text.slice(0, 300) || shown.note;
     this.value.parentElement.classList.toggle("quiet", !leader || shown.text === "");
-    this.token.textContent = leader ? `token ${leader.token}` : "";
+    this.token.title = leader ? `token ${leader.token}` : "";
+    this.token.textContent = leader ? `№ ${leader.token}` : "";
     this.queue.textContent = waiting === 0 ? "" : waiting === 1 ? `then ${name(queue[0])}` : `then ${name(queue[0])} +${waiting - 1}`;
     this.queue.title = queue.map(name).join(", ");
     this.hand.disabled = !leader || waiting === 0;
@@ -64,6 +65,8 @@ class Card {
     const known = term ? term.known : vacantKnown;
     const text = `${known ? "" : "≥ "}${elapsed(store.now() - from)}`;
     if (this.held.textContent !== text) this.held.textContent = text;
+    const since = `${term ? "leads" : "nobody leads"}, ${known ? "since" : "seen since"} ${clock(store.local(from))}`;
+    if (this.held.title !== since) this.held.title = since;
     strip(this.strip, this.election, store, span);
   }
 }

@@ -12,7 +12,8 @@ function set(el, text) {
 // Status is everything around the elections: how the connections are, how many elections there are, what has changed last,
 // and what is read aloud.
 export class Status {
-  #said = null; // the newest change that was announced
+  #said; // the newest change that was announced, or was there before the page
+  #listens = false;
   #next = 0; // when something may be announced again
   #fed = null;
 
@@ -78,14 +79,19 @@ export class Status {
   #feed() {
     const { changes } = this.store;
     find("#feed").hidden = changes.length === 0;
-    if (this.#fed === changes[0] && changes[0]?.kind !== "vacant") return;
+    if (this.#fed === changes[0]) return;
     this.#fed = changes[0];
     find("#feed ol").replaceChildren(...changes.slice(0, 30).map((c) => entry(c, this.store, true)));
   }
 
   // announce reads aloud what has happened, in one sentence for all that happens close together.
   #announce() {
-    const { changes } = this.store;
+    const { changes, synced } = this.store;
+    if (!this.#listens) {
+      this.#listens = synced;
+      this.#said = changes[0];
+      return;
+    }
     const n = changes.indexOf(this.#said);
     const fresh = n < 0 ? changes : changes.slice(0, n);
     if (fresh.length === 0 || Date.now() < this.#next) return;

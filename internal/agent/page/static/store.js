@@ -108,15 +108,18 @@ export class Store {
       this.dirty.add(e.path);
       this.#note(e.apply({ path: e.path, leader: null, queue: [], waiting: 0, terms: e.terms, revision: e.revision }, this.clock(), true));
     }
+    if (!this.synced) this.changes.sort((a, b) => b.at - a.at); // what was before the page came in the order of the paths
     this.synced = true;
+    this.changes.length = Math.min(this.changes.length, mostChanges);
   }
 
   #note(change) {
     if (!change) return;
-    const old = this.changes.indexOf(change); // a vacancy that has ended
+    const old = this.changes.indexOf(change.replaces);
+    delete change.replaces;
     if (old >= 0) this.changes.splice(old, 1);
     this.changes.unshift(change);
-    if (this.changes.length > mostChanges) this.changes.length = mostChanges;
+    if (this.synced && this.changes.length > mostChanges) this.changes.length = mostChanges;
   }
 
   // look notes since when nothing can be seen, and when that ends.
