@@ -16,6 +16,7 @@ import (
 const (
 	exitDone        = 0
 	exitNo          = 1
+	exitUnknown     = 2
 	exitUsage       = 64
 	exitUnreachable = 69
 	exitFailed      = 70
@@ -32,7 +33,8 @@ var exitMeanings = []struct {
 	meaning string
 }{
 	{exitDone, "done; a campaign, a watch or a server that was interrupted and has ended cleanly"},
-	{exitNo, "get: nobody is elected; demo: something came out otherwise than promised"},
+	{exitNo, "get: nobody is elected; demo, chaos: something came out otherwise than promised"},
+	{exitUnknown, "chaos: too little happened to know"},
 	{exitUsage, "wrong usage: a command, argument, flag or variable that cannot work"},
 	{exitUnreachable, "etcd cannot be reached, or did not answer in time"},
 	{exitFailed, "something else failed, as told on stderr"},

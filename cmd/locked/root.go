@@ -61,6 +61,7 @@ func newRootCommand() *cobra.Command {
 		newAgentCommand(conn),
 		newServerCommand(conn),
 		newDemoCommand(conn),
+		newChaosCommand(conn),
 		newVersionCommand(),
 	)
 	return root

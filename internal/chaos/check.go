@@ -1,0 +1,158 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Violation is a promise that was seen to be broken.
+type Violation struct {
+	Promise  string        `json:"promise"`
+	Election int           `json:"election"`
+	At       time.Duration `json:"at"` // since the beginning, where it is known
+	Text     string        `json:"text"`
+}
+
+// The promises.
+const (
+	oneLeader     = "one leader at a time"
+	tokensGrow    = "tokens grow"
+	noPhantom     = "a leader is one that etcd knows"
+	oneValue      = "one value at each revision"
+	noGap         = "no gap when a leader leaves"
+	fencedWrites  = "fenced writes"
+	linearizable  = "linearizable"
+	leaderInTime  = "a leader in time"
+	recovers      = "everything comes back"
+	wholeHistory  = "the history is whole"
+	checkingLimit = 20 * time.Second // of Porcupine, for each election
+)
+
+// check looks for every promise that was broken, of the system with that protocol.
+func (h *History) check(p protocol) []Violation {
+	found := checkOverlaps(h)
+	found = append(found, checkTokens(h)...)
+	found = append(found, checkKeys(h, p)...)
+	found = append(found, checkBeliefs(h, p)...)
+	found = append(found, checkAcknowledged(h)...)
+	found = append(found, checkGaps(h, p)...)
+	found = append(found, checkCalms(h)...)
+	return h.inOrder(append(found, checkLinearizable(h)...))
+}
+
+// checkEarly is the part of check that needs no whole history.
+func (h *History) checkEarly(p protocol) []Violation {
+	found := checkOverlaps(h)
+	found = append(found, checkTokens(h)...)
+	found = append(found, checkKeys(h, p)...)
+	return h.inOrder(append(found, checkGaps(h, p)...))
+}
+
+func (h *History) inOrder(found []Violation) []Violation {
+	for i := range found {
+		if found[i].At != 0 {
+			found[i].At -= h.Begin
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
+	return found
+}
+
+// beliefsOf gives those of one election in the order in which they began.
+func (h *History) beliefsOf(election int) (list []Belief) {
+	for _, b := range h.Beliefs {
+		if b.Election == election {
+			list = append(list, b)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Belief) int { return cmp.Compare(a.First, b.First) })
+	return list
+}
+
+// Overlap is a time in which two believed to lead.
+type Overlap struct {
+	Election int
+	From, To time.Duration
+	One, Two Belief
+}
+
+// overlaps finds all of them. Of each belief only the time counts that is certain.
+func (h *History) overlaps() (found []Overlap) {
+	for e := range h.Elections {
+		var open []Belief // those before that may not be over
+		for _, b := range h.beliefsOf(e) {
+			open = slices.DeleteFunc(open, func(a Belief) bool { return a.Last <= b.First })
+			if b.Last <= b.First {
+				continue // it was seen for an instant only
+			}
+			for _, a := range open {
+				if a.Who != b.Who {
+					found = append(found, Overlap{e, b.First, min(a.Last, b.Last), a, b})
+				}
+			}
+			open = append(open, b)
+		}
+	}
+	return found
+}
+
+func checkOverlaps(h *History) (found []Violation) {
+	for _, o := range h.overlaps() {
+		found = append(found, Violation{oneLeader, o.Election, o.From, fmt.Sprintf(
+			"%s (token %d) and %s (token %d) both believed to lead, for %v",
+			o.One.Who, o.One.Token, o.Two.Who, o.Two.Token, o.To-o.From)})
+	}
+	return found
+}
+
+// checkTokens finds a term that began later than one with a larger token, or has the same one.
+func checkTokens(h *History) (found []Violation) {
+	for e := range h.Elections {
+		var last Belief
+		for _, b := range h.beliefsOf(e) {
+			if b.Token <= last.Token {
+				found = append(found, Violation{tokensGrow, e, b.First, fmt.Sprintf(
+					"%s led with token %d after %s with %d", b.Who, b.Token, last.Who, last.Token)})
+			}
+			if b.Token > last.Token {
+				last = b
+			}
+		}
+	}
+	return found
+}
+
+// checkAcknowledged finds writes that etcd's history shows otherwise than they were answered.
+func checkAcknowledged(h *History) (found []Violation) {
+	committed := h.registers()
+	for _, w := range h.Writes {
+		revision, there := committed[w.Election][w.Value]
+		switch {
+		case w.Outcome == Acknowledged && !there:
+			found = append(found, Violation{fencedWrites, w.Election, w.Return, fmt.Sprintf(
+				"write %d of %s with token %d was acknowledged at revision %d, and is not there", w.Value.Seq, w.Value.Who, w.Value.Token, w.Revision)})
+		case w.Outcome == Acknowledged && revision != w.Revision:
+			found = append(found, Violation{fencedWrites, w.Election, w.Return, fmt.Sprintf(
+				"write %d of %s was acknowledged at revision %d, and is at %d", w.Value.Seq, w.Value.Who, w.Revision, revision)})
+		case w.Outcome == Refused && there:
+			found = append(found, Violation{fencedWrites, w.Election, w.Return, fmt.Sprintf(
+				"write %d of %s with token %d was refused, and is there at revision %d", w.Value.Seq, w.Value.Who, w.Value.Token, revision)})
+		}
+	}
+	return found
+}
+
+// checkCalms finds times without faults that did not bring each election a leader.
+func checkCalms(h *History) (found []Violation) {
+	for _, c := range h.Calms {
+		if c.All != 0 {
+			continue
+		}
+		for _, e := range c.Waiting {
+			found = append(found, Violation{recovers, e, c.End, fmt.Sprintf("no leader %v after all faults were healed", (c.End - c.Begin).Round(time.Millisecond))})
+		}
+	}
+	return found
+}

@@ -1,0 +1,152 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/samcday/locked/internal/chaos/cluster"
+)
+
+var memberFaults = map[string]memberFault{
+	kindMemberKill: killMember,
+	kindLeaderKill: killMember,
+	kindMemberStop: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		return s.pauseMember(ctx, victim, s.times(p, 0.5, 2))
+	},
+	kindLeaderStop: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		return s.pauseMember(ctx, victim, s.ttl+time.Duration((1.5+p.long)*float64(time.Second)))
+	},
+	kindMemberCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		return s.cutMember(ctx, victim, s.times(p, 1.5, 3), true, true)
+	},
+	kindMemberMute: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		return s.cutMember(ctx, victim, s.times(p, 1.5, 2.5), true, false)
+	},
+	kindMemberDeaf: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		return s.cutMember(ctx, victim, s.times(p, 1.5, 2.5), false, true)
+	},
+	kindPairCut: func(ctx context.Context, s *stage, p plan, leader, victim int) string {
+		return s.cutGates(ctx, []*cluster.Gate{s.cluster.Mesh.Gate(leader, victim), s.cluster.Mesh.Gate(victim, leader)}, s.times(p, 1.5, 2.5))
+	},
+	kindLeaderCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		return s.cutMember(ctx, victim, s.times(p, 2, 3), true, true)
+	},
+	kindLeaderStopCut: stopAndCut,
+	kindMoveLeader: func(ctx context.Context, s *stage, p plan, leader, _ int) string {
+		to := (leader + 1 + p.pick%(len(s.cluster.Members)-1)) % len(s.cluster.Members)
+		_ = s.cluster.MoveLeader(ctx, leader, to) // whether it did shows in who leads
+		return ""
+	},
+}
+
+// clients counts the connections of candidates to a member.
+func (s *stage) clients(member int) (n int) {
+	for _, r := range s.fleet.all {
+		for _, l := range r.links {
+			if l.Member == member {
+				n += l.Connections()
+			}
+		}
+	}
+	return n
+}
+
+func killMember(ctx context.Context, s *stage, p plan, _, victim int) string {
+	m := s.cluster.Members[victim]
+	n := s.clients(victim)
+	m.Kill()
+	sleep(ctx, s.times(p, 0.2, 1.5))
+	begin := now()
+	if err := m.Start(); err != nil {
+		return ""
+	}
+	limited, cancel := context.WithTimeout(ctx, 2*Wake(s.ttl))
+	defer cancel()
+	if m.Serves(limited) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d connections of candidates ended, served again %s after its start", n, short(now()-begin))
+}
+
+// pauseMember stops a member, and counts who waits for it.
+func (s *stage) pauseMember(ctx context.Context, victim int, d time.Duration) string {
+	n := s.clients(victim)
+	m := s.cluster.Members[victim].Process()
+	m.Pause()
+	sleep(ctx, d)
+	m.Resume()
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d connections of candidates had no answer for %s", n, short(d))
+}
+
+func (s *stage) cutMember(ctx context.Context, victim int, d time.Duration, out, in bool) string {
+	return s.cutGates(ctx, s.around(victim, out, in), d)
+}
+
+func (s *stage) around(victim int, out, in bool) (gates []*cluster.Gate) {
+	if out {
+		gates = append(gates, s.cluster.Mesh.Outbound(victim)...)
+	}
+	if in {
+		gates = append(gates, s.cluster.Mesh.Inbound(victim)...)
+	}
+	return gates
+}
+
+// cutGates shuts gates between members for a time, and tells how far they came apart meanwhile.
+func (s *stage) cutGates(ctx context.Context, gates []*cluster.Gate, d time.Duration) string {
+	before := touched(gates)
+	heal := shut(gates)
+	sleep(ctx, d)
+	behind := s.behind(ctx)
+	heal()
+	evidence := held(touched(gates) - before)
+	if behind > 0 {
+		evidence = join(evidence, fmt.Sprintf("a member served %d entries behind the others", behind))
+	}
+	return evidence
+}
+
+func touched(gates []*cluster.Gate) (n int64) {
+	for _, g := range gates {
+		n += g.Touched()
+	}
+	return n
+}
+
+// behind is how many entries the member that has applied least is behind the one that has applied most.
+func (s *stage) behind(ctx context.Context) uint64 {
+	var applied []uint64
+	for i := range s.cluster.Members {
+		if st := s.cluster.Status(ctx, i); st != nil {
+			applied = append(applied, st.RaftAppliedIndex)
+		}
+	}
+	if len(applied) < 2 {
+		return 0
+	}
+	return slices.Max(applied) - slices.Min(applied)
+}
+
+// stopAndCut stops the leader, and cuts it off from its peers until some time after it went on. Half of the time that is
+// before the leases of those have ended who know no other member.
+func stopAndCut(ctx context.Context, s *stage, p plan, _, victim int) string {
+	d := s.ttl + time.Duration((1.5+p.long)*float64(time.Second))
+	if p.pick%2 == 0 {
+		d = s.ttl - time.Duration(float64(s.ttl)*(0.1+0.3*p.long))
+	}
+	m := s.cluster.Members[victim].Process()
+	gates := s.around(victim, true, true)
+	before := touched(gates)
+	m.Pause()
+	heal := shut(gates)
+	sleep(ctx, d)
+	m.Resume()
+	sleep(ctx, s.times(p, 1.5, 2))
+	heal()
+	return held(touched(gates) - before)
+}
