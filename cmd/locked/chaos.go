@@ -25,9 +25,10 @@ of its own, with links between all of them that can be cut, slowed down or made 
 late. What the candidates believed and wrote, and the whole history of etcd, are written
 down and checked by code that neither uses nor trusts the library:
 
-  one leader at a time; tokens grow; fenced writes are done in their own term, and none that
-  was acknowledged is lost; no gap when a leader leaves; a leader again within a bound; the
-  fenced register and the election as a lock are linearizable (by Porcupine).
+  one leader at a time; belief ends before the term; tokens grow; fenced writes are done in
+  their own term, and none that was acknowledged is lost; no gap when a leader leaves; a
+  leader again within a bound; the fenced register and the election as a lock are
+  linearizable (by Porcupine).
 
 The seed decides what happens to whom; the moments depend on the machine. A fault hits if
 something showed that: a lost term, held back messages, another leader of etcd. --report
@@ -108,7 +109,7 @@ func ruleHelp() string {
 }
 
 func (o *chaosOptions) check(given func(flag string) bool) error {
-	_, known := chaos.RuleNamed(o.Break)
+	rule, known := chaos.RuleNamed(o.Break)
 	switch {
 	case o.Duration < time.Second || o.Duration > 24*time.Hour:
 		return usagef("--duration %v: must be from 1s to 24h", o.Duration)
@@ -124,6 +125,9 @@ func (o *chaosOptions) check(given func(flag string) bool) error {
 		return usagef("--elections %d: must be from 1 to 100", o.Elections)
 	case given("endpoints") && !o.testing:
 		return usagef("--endpoints: this writes to that etcd and compacts its history, so say --this-is-a-test-cluster if it is one")
+	}
+	if rule.TTL != 0 && !given("ttl") {
+		o.TTL = rule.TTL
 	}
 	if !given("seed") {
 		o.Seed = rand.Uint64N(1_000_000)
@@ -146,11 +150,12 @@ func (o *chaosOptions) splitEndpoints() error {
 }
 
 func (o *chaosOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
-	exe, err := os.Executable()
-	if err != nil {
+	var err error
+	if o.Program, err = os.Executable(); err != nil {
 		return err
 	}
-	o.Member, o.Candidate, o.Stderr = []string{exe, "chaos", "member"}, []string{exe, "chaos", "candidate"}, stderr
+	name := os.Args[0]
+	o.Member, o.Candidate, o.Stderr = []string{name, "chaos", "member"}, []string{name, "chaos", "candidate"}, stderr
 	var page *os.File
 	if o.report != "" { // ten minutes are too long to find out that it cannot be written
 		if page, err = os.Create(o.report); err != nil {

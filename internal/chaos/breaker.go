@@ -23,6 +23,7 @@ type breaker struct {
 
 const (
 	renewalMethod = "/etcdserverpb.Lease/LeaseKeepAlive"
+	watchMethod   = "/etcdserverpb.Watch/Watch"
 	lieAboutTTL   = 3
 )
 
@@ -63,8 +64,6 @@ func (b *breaker) reply(reply any) {
 func (b *breaker) request(asked *pb.TxnRequest) *pb.TxnRequest {
 	txn := proto.CloneOf(asked)
 	switch {
-	case b.rule == "lease":
-		forgetLeases(txn)
 	case b.rule == "fence" && b.touches(txn, func(key string) bool { return strings.HasPrefix(key, b.prefix+"r") }):
 		txn.Compare = nil
 	case b.rule == "guard" && passesOn(txn):
@@ -96,21 +95,16 @@ func passesOn(txn *pb.TxnRequest) bool {
 	return puts && leaves
 }
 
-func forgetLeases(txn *pb.TxnRequest) {
-	for _, op := range append(txn.Success, txn.Failure...) {
-		if put := op.GetRequestPut(); put != nil {
-			put.Lease = 0
-		}
-		if nested := op.GetRequestTxn(); nested != nil {
-			forgetLeases(nested)
-		}
-	}
-}
-
 func (b *breaker) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s, err := open(ctx, desc, cc, method, opts...)
-	if err != nil || method != renewalMethod {
-		return s, err
+	if err != nil {
+		return nil, err
+	}
+	if method == watchMethod && b.rule == "watch" {
+		return &hushed{s}, nil
+	}
+	if method != renewalMethod {
+		return s, nil
 	}
 	if b.rule == "renewal" {
 		return &answering{ClientStream: s, b: b, asked: make(chan *pb.LeaseKeepAliveRequest, 100)}, nil
@@ -130,6 +124,19 @@ func (s *lying) RecvMsg(m any) error {
 		s.b.reply(m)
 	}
 	return err
+}
+
+// hushed is a stream of watches that tells nothing.
+type hushed struct{ grpc.ClientStream }
+
+func (s *hushed) RecvMsg(m any) error {
+	for {
+		err := s.ClientStream.RecvMsg(m)
+		r, ok := m.(*pb.WatchResponse)
+		if err != nil || !ok || len(r.Events) == 0 {
+			return err
+		}
+	}
 }
 
 // answering is a stream of renewals that etcd never hears of.

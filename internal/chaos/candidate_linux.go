@@ -23,11 +23,13 @@ const (
 	writing      = 100 * time.Millisecond // how often a leader writes
 	writeLimit   = time.Second            // how long it waits for an answer
 	leavingLimit = 3 * time.Second
+	entering     = 200 * time.Millisecond // between the first elections that a candidate enters
 )
 
 // candidateSettings are those of the role of a candidate: one process that competes in all elections.
 type candidateSettings struct {
 	Name, Who string
+	Number    int // of the candidate
 	Endpoints []string
 	Prefix    string
 	Elections int
@@ -96,19 +98,23 @@ func RunCandidate(stdin io.Reader) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	make, closing, err := c.connect(ctx)
+	compete, closing, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
 	var running sync.WaitGroup
 	for e := range c.Elections {
-		comp, err := make(e)
+		comp, err := compete(e)
 		if err != nil {
 			return err
 		}
 		p := &contender{candidate: c, election: e, competitor: comp, started: closedChan()}
 		c.who = append(c.who, p)
-		running.Go(func() { p.run(ctx) })
+		running.Go(func() {
+			// So that they do not all lead, and wait, in the same order everywhere.
+			sleep(ctx, time.Duration((e+c.Number)%candidates)*entering)
+			p.run(ctx)
+		})
 	}
 	go c.sample()
 	if !c.obey(in) {
@@ -128,7 +134,7 @@ func closedChan() chan struct{} {
 }
 
 // connect gives what makes the competitors of this process.
-func (c *candidate) connect(ctx context.Context) (make func(election int) (competitor, error), closing func(), err error) {
+func (c *candidate) connect(ctx context.Context) (compete func(election int) (competitor, error), closing func(), err error) {
 	if c.Against == AgainstConcurrency {
 		return c.connectTheirs(ctx)
 	}

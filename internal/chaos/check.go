@@ -18,6 +18,7 @@ type Violation struct {
 // The promises.
 const (
 	oneLeader     = "one leader at a time"
+	inTime        = "belief ends before the term"
 	tokensGrow    = "tokens grow"
 	noPhantom     = "a leader is one that etcd knows"
 	oneValue      = "one value at each revision"
@@ -26,7 +27,6 @@ const (
 	linearizable  = "linearizable"
 	leaderInTime  = "a leader in time"
 	recovers      = "everything comes back"
-	wholeHistory  = "the history is whole"
 	checkingLimit = 20 * time.Second // of Porcupine, for each election
 )
 
@@ -34,6 +34,7 @@ const (
 func (h *History) check(p protocol) []Violation {
 	found := checkOverlaps(h)
 	found = append(found, checkTokens(h)...)
+	found = append(found, checkOutlived(h, p)...)
 	found = append(found, checkKeys(h, p)...)
 	found = append(found, checkBeliefs(h, p)...)
 	found = append(found, checkAcknowledged(h)...)
@@ -46,6 +47,7 @@ func (h *History) check(p protocol) []Violation {
 func (h *History) checkEarly(p protocol) []Violation {
 	found := checkOverlaps(h)
 	found = append(found, checkTokens(h)...)
+	found = append(found, checkOutlived(h, p)...)
 	found = append(found, checkKeys(h, p)...)
 	return h.inOrder(append(found, checkGaps(h, p)...))
 }
@@ -56,7 +58,8 @@ func (h *History) inOrder(found []Violation) []Violation {
 			found[i].At -= h.Begin
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
+	known := func(v Violation) int { return cmp.Compare(0, v.At) } // those whose moment is not known come last
+	slices.SortStableFunc(found, func(a, b Violation) int { return cmp.Or(cmp.Compare(known(a), known(b)), cmp.Compare(a.At, b.At)) })
 	return found
 }
 
@@ -103,6 +106,35 @@ func checkOverlaps(h *History) (found []Violation) {
 		found = append(found, Violation{oneLeader, o.Election, o.From, fmt.Sprintf(
 			"%s (token %d) and %s (token %d) both believed to lead, for %v",
 			o.One.Who, o.One.Token, o.Two.Who, o.Two.Token, o.To-o.From)})
+	}
+	return found
+}
+
+// checkOutlived finds somebody who believed in a term that etcd had ended already: from then on the next one could have
+// been elected at any moment.
+func checkOutlived(h *History, p protocol) (found []Violation) {
+	type ended struct {
+		at       time.Duration
+		revision int64
+	}
+	ends := make([]map[int64]ended, h.Elections)
+	for e := range ends {
+		ends[e] = map[int64]ended{}
+	}
+	h.walk(func(r *replay) {
+		for e, before := range r.before {
+			path := electionPath(h.Prefix, e)
+			if token := p.inForce(path, before); token != 0 && p.inForce(path, r.keys[e]) != token {
+				ends[e][token] = ended{r.changed[0].Seen, r.revision}
+			}
+		}
+	})
+	for _, b := range h.Beliefs {
+		if end, ok := ends[b.Election][b.Token]; ok && b.Last > end.at {
+			found = append(found, Violation{inTime, b.Election, end.at, fmt.Sprintf(
+				"%s believed in its term with token %d for %v after it was seen to have ended, at revision %d",
+				b.Who, b.Token, b.Last-end.at, end.revision)})
+		}
 	}
 	return found
 }

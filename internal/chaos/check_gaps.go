@@ -12,7 +12,7 @@ import (
 const (
 	expiryScan      = 500 * time.Millisecond // how often etcd looks for leases that have ended
 	electionTimeout = time.Second            // of etcd
-	slack           = time.Second            // for a busy machine
+	slack           = 2 * time.Second        // for a busy machine
 )
 
 // Bound is how long an election may be without a leader while etcd serves and whoever is in turn, since it has the term or

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,9 +23,9 @@ var candidateFaults = map[string]candidateFault{
 	kindBlink: func(ctx context.Context, s *stage, p plan, r *racer) string {
 		return r.pause(ctx, s.times(p, 0.2, 0.9))
 	},
-	kindFreeze: func(_ context.Context, s *stage, p plan, r *racer) string {
+	kindFreeze: func(ctx context.Context, s *stage, p plan, r *racer) string {
 		d := s.times(p, 1.2, 2)
-		if err := s.freezer.freeze(r.name, r.proc.PID(), d); err != nil {
+		if err := s.freezer.freeze(ctx, r.name, r.proc.PID(), d); err != nil {
 			return ""
 		}
 		return "froze for " + short(d)
@@ -115,7 +116,7 @@ func held(n int64) string {
 func drip(ctx context.Context, s *stage, p plan, r *racer) string {
 	before := r.touched()
 	for _, l := range r.links {
-		l.Down.Drip(s.times(p, 0.2, 0.6))
+		l.Down.Drip(s.times(p, 0.1, 0.5))
 	}
 	sleep(ctx, s.times(p, 2, 3))
 	for _, l := range r.links {
@@ -160,6 +161,12 @@ func late(ctx context.Context, s *stage, p plan, r *racer) string {
 	begin := now()
 	limited, cancel := context.WithTimeout(ctx, 2*Wake(s.ttl))
 	next := s.another(limited, p.election, r)
+	if handOver && next != nil { // whom it is for must not lead any more
+		next.tell("yield %d", p.election)
+		if third := s.another(limited, p.election, r, next); third != nil {
+			next = third
+		}
+	}
 	cancel()
 	var all sync.WaitGroup
 	for _, deliver := range delivers {
@@ -176,9 +183,9 @@ func late(ctx context.Context, s *stage, p plan, r *racer) string {
 }
 
 // another waits until somebody else leads.
-func (s *stage) another(ctx context.Context, election int, than *racer) *racer {
+func (s *stage) another(ctx context.Context, election int, than ...*racer) *racer {
 	for ctx.Err() == nil {
-		if r := s.fleet.leader(election); r != nil && r != than {
+		if r := s.fleet.leader(election); r != nil && !slices.Contains(than, r) {
 			return r
 		}
 		sleep(ctx, 5*time.Millisecond)

@@ -33,7 +33,12 @@ var memberFaults = map[string]memberFault{
 	kindLeaderCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
 		return s.cutMember(ctx, victim, s.times(p, 2, 3), true, true)
 	},
-	kindLeaderStopCut: stopAndCut,
+	kindLeaderStopCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		return s.stopAndCut(ctx, victim, s.ttl+time.Duration((1.5+p.long)*float64(time.Second)))
+	},
+	kindLeaderBlinkCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		return s.stopAndCut(ctx, victim, s.times(p, 0.6, 0.9))
+	},
 	kindMoveLeader: func(ctx context.Context, s *stage, p plan, leader, _ int) string {
 		to := (leader + 1 + p.pick%(len(s.cluster.Members)-1)) % len(s.cluster.Members)
 		_ = s.cluster.MoveLeader(ctx, leader, to) // whether it did shows in who leads
@@ -62,7 +67,7 @@ func killMember(ctx context.Context, s *stage, p plan, _, victim int) string {
 	if err := m.Start(); err != nil {
 		return ""
 	}
-	limited, cancel := context.WithTimeout(ctx, 2*Wake(s.ttl))
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*Wake(s.ttl))
 	defer cancel()
 	if m.Serves(limited) != nil {
 		return ""
@@ -132,13 +137,8 @@ func (s *stage) behind(ctx context.Context) uint64 {
 	return slices.Max(applied) - slices.Min(applied)
 }
 
-// stopAndCut stops the leader, and cuts it off from its peers until some time after it went on. Half of the time that is
-// before the leases of those have ended who know no other member.
-func stopAndCut(ctx context.Context, s *stage, p plan, _, victim int) string {
-	d := s.ttl + time.Duration((1.5+p.long)*float64(time.Second))
-	if p.pick%2 == 0 {
-		d = s.ttl - time.Duration(float64(s.ttl)*(0.1+0.3*p.long))
-	}
+// stopAndCut stops the leader, and cuts it off from its peers until it must have found out, some time after it went on.
+func (s *stage) stopAndCut(ctx context.Context, victim int, d time.Duration) string {
 	m := s.cluster.Members[victim].Process()
 	gates := s.around(victim, true, true)
 	before := touched(gates)
@@ -146,7 +146,7 @@ func stopAndCut(ctx context.Context, s *stage, p plan, _, victim int) string {
 	heal := shut(gates)
 	sleep(ctx, d)
 	m.Resume()
-	sleep(ctx, s.times(p, 1.5, 2))
+	sleep(ctx, 3*electionTimeout)
 	heal()
 	return held(touched(gates) - before)
 }

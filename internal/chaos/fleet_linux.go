@@ -28,9 +28,10 @@ const fresh = 150 * time.Millisecond
 
 // racer is one candidate: one process after the other.
 type racer struct {
-	fleet *fleet
-	name  string
-	links []*cluster.Link // to the members that it knows
+	fleet  *fleet
+	name   string
+	number int
+	links  []*cluster.Link // to the members that it knows
 
 	mu     sync.Mutex
 	proc   *cluster.Process
@@ -41,7 +42,7 @@ type racer struct {
 }
 
 func (f *fleet) add(links []*cluster.Link) error {
-	r := &racer{fleet: f, name: fmt.Sprintf("c%d", len(f.all)+1), links: links}
+	r := &racer{fleet: f, name: fmt.Sprintf("c%d", len(f.all)+1), number: len(f.all), links: links}
 	f.all = append(f.all, r)
 	return r.start()
 }
@@ -54,7 +55,7 @@ func (r *racer) start() (err error) {
 	defer r.mu.Unlock()
 	s := r.fleet.settings
 	r.starts++
-	s.Name, s.Who = r.name, r.who()
+	s.Name, s.Who, s.Number = r.name, r.who(), r.number
 	for _, l := range r.links {
 		s.Endpoints = append(s.Endpoints, l.Addr())
 	}

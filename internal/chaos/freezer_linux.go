@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -73,8 +74,8 @@ func (z *freezer) group(name string) (string, error) {
 	return dir, os.Mkdir(dir, 0o700)
 }
 
-// freeze stops a process for a time.
-func (z *freezer) freeze(name string, pid int, d time.Duration) error {
+// freeze stops a process for a time, or until ctx ends.
+func (z *freezer) freeze(ctx context.Context, name string, pid int, d time.Duration) error {
 	dir, err := z.group(name)
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func (z *freezer) freeze(name string, pid int, d time.Duration) error {
 	if err := write(filepath.Join(dir, z.state), z.frozen); err != nil {
 		return errors.Join(err, write(filepath.Join(z.base, "cgroup.procs"), fmt.Sprint(pid)))
 	}
-	time.Sleep(d)
+	sleep(ctx, d)
 	return errors.Join(write(filepath.Join(dir, z.state), z.going), write(filepath.Join(z.base, "cgroup.procs"), fmt.Sprint(pid)))
 }
 

@@ -17,17 +17,21 @@ const (
 	kindLeave = "leave"
 	kindYield = "yield"
 
-	kindMemberKill    = "member-kill"
-	kindMemberStop    = "member-stop"
-	kindMemberCut     = "member-cut"
-	kindMemberMute    = "member-mute"
-	kindMemberDeaf    = "member-deaf"
-	kindPairCut       = "pair-cut"
-	kindLeaderKill    = "leader-kill"
-	kindLeaderStop    = "leader-stop"
-	kindLeaderCut     = "leader-cut"
-	kindLeaderStopCut = "leader-stop-cut"
-	kindMoveLeader    = "move-leader"
+	kindMemberKill     = "member-kill"
+	kindMemberStop     = "member-stop"
+	kindMemberCut      = "member-cut"
+	kindMemberMute     = "member-mute"
+	kindMemberDeaf     = "member-deaf"
+	kindPairCut        = "pair-cut"
+	kindLeaderKill     = "leader-kill"
+	kindLeaderStop     = "leader-stop"
+	kindLeaderCut      = "leader-cut"
+	kindLeaderStopCut  = "leader-stop-cut"
+	kindLeaderBlinkCut = "leader-blink-cut"
+	kindCrash    = "crash"
+	kindBlackout = "blackout"
+
+	kindMoveLeader     = "move-leader"
 )
 
 // Kind is one kind of faults.
@@ -52,6 +56,8 @@ var Kinds = []Kind{
 	{kindCompact, "etcd's history is compacted while a candidate is cut off, whose connections are then reset", false},
 	{kindLeave, "a leader stops competing, and starts again", false},
 	{kindYield, "a leader is made to hand over to the next in line", false},
+	{kindCrash, "all candidates are killed at once, and started again", false},
+	{kindBlackout, "all members of etcd are killed at once, and started again", true},
 	{kindMemberKill, "a follower of etcd is killed, and started again", true},
 	{kindMemberStop, "a follower of etcd is stopped by a signal", true},
 	{kindMemberCut, "a follower of etcd is cut off from its peers: it serves stale watches", true},
@@ -61,7 +67,8 @@ var Kinds = []Kind{
 	{kindLeaderKill, "the leader of etcd is killed, and started again", true},
 	{kindLeaderStop, "the leader of etcd is stopped for longer than the TTL", true},
 	{kindLeaderCut, "the leader of etcd is cut off from its peers, while clients reach it", true},
-	{kindLeaderStopCut, "the leader of etcd is stopped, and is cut off from its peers when it goes on", true},
+	{kindLeaderStopCut, "the leader of etcd is stopped for longer than the TTL, and cut off from its peers when it goes on", true},
+	{kindLeaderBlinkCut, "the same for less than the TTL: it acknowledges renewals that do not count", true},
 	{kindMoveLeader, "the leader of etcd hands over to another member", true},
 }
 
@@ -74,7 +81,7 @@ var lanes = []lane{
 	{"leaders", 1, []string{kindLeave, kindYield}, 1, 2},
 	{"members", 1, []string{
 		kindMemberKill, kindMemberStop, kindMemberCut, kindMemberMute, kindMemberDeaf, kindPairCut, kindLeaderKill,
-		kindLeaderStop, kindLeaderCut, kindLeaderStopCut, kindLeaderStopCut, kindMoveLeader, kindMoveLeader,
+		kindLeaderStop, kindLeaderCut, kindLeaderStopCut, kindLeaderBlinkCut, kindMoveLeader, kindMoveLeader,
 	}, 1, 3},
 }
 

@@ -24,8 +24,9 @@ type Options struct {
 	Break     string   // the name of a [Rule], or empty
 	Endpoints []string // HOST:PORT of the members of a cluster that is there for tests; empty to start one
 
-	Member    []string // the command that calls [cluster.RunMember]
-	Candidate []string // the command that calls [RunCandidate]
+	Program   string   // that is run for each process
+	Member    []string // its arguments, from its name on, with which it calls [cluster.RunMember]
+	Candidate []string // and [RunCandidate]
 	Stderr    io.Writer
 
 	Progress func(Progress) // may be nil

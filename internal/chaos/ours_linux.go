@@ -27,7 +27,8 @@ func (c *candidate) connectOurs() (func(int) (competitor, error), func(), error)
 		return nil, nil, err
 	}
 	one := func(e int) (competitor, error) {
-		n, err := l.Node(electionPath(c.Prefix, e), locked.NodeConfig{ID: c.Who, Value: c.Name, TTL: c.TTL})
+		// With so little grace they believe for as long as they may: nothing is forgiven.
+		n, err := l.Node(electionPath(c.Prefix, e), locked.NodeConfig{ID: c.Who, Value: c.Name, TTL: c.TTL, Grace: c.TTL / 40})
 		return &ours{locker: l, node: n}, err
 	}
 	closing := func() {

@@ -42,9 +42,12 @@ func (r *run) look() {
 	h.End = now()
 	found := h.checkEarly(r.protocol)
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if len(found) > len(r.found) {
 		r.found = found
+	}
+	r.mu.Unlock()
+	if r.foundOut() {
+		(*r.ends.Load())()
 	}
 }
 

@@ -34,6 +34,7 @@ type run struct {
 
 	history *History
 	changes atomic.Int64
+	ends    atomic.Pointer[context.CancelFunc] // of the faults that are being made
 	phase   atomic.Pointer[string]
 
 	mu      sync.Mutex
@@ -90,7 +91,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		return fmt.Errorf("etcd does not answer: %w", err)
 	}
 	r.watched = observe(r.client, r.history.Prefix, r.Elections, at.Header.Revision+1, rand.New(rand.NewPCG(r.Seed, 1<<32)))
-	r.fleet = &fleet{command: cluster.Command{Args: r.Candidate, Stderr: r.Stderr}, dir: r.dir, settings: candidateSettings{
+	r.fleet = &fleet{command: cluster.Command{Path: r.Program, Args: r.Candidate, Stderr: r.Stderr}, dir: r.dir, settings: candidateSettings{
 		Prefix: r.history.Prefix, Elections: r.Elections, TTL: r.TTL, Against: r.Against, Break: r.Break,
 	}}
 	r.say("starting candidates")
@@ -132,7 +133,7 @@ func (r *run) openEtcd(ctx context.Context) (paths func(candidate int) ([]*clust
 		}
 	} else {
 		size = members
-		if r.cluster, err = cluster.Start(ctx, members, cluster.Command{Args: r.Member, Stderr: r.Stderr}); err != nil {
+		if r.cluster, err = cluster.Start(ctx, members, cluster.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr}); err != nil {
 			return nil, err
 		}
 		link = r.cluster.Link
@@ -223,28 +224,35 @@ func (r *run) rounds(ctx context.Context) {
 	r.history.Begin = now()
 	end := r.history.Begin + r.Duration
 	list := schedules(r.Seed, r.Elections, r.wanted)
-	for ctx.Err() == nil && now() < end && !r.foundOut() {
+	finales := slices.DeleteFunc([]string{kindCrash, kindBlackout}, func(kind string) bool { return !r.wanted(kind) })
+	for n := 0; ctx.Err() == nil && now() < end && !r.foundOut(); n++ {
 		r.say("making faults")
-		until := min(now()+round, end)
+		// When it ends, all faults are healed at once.
+		storm, ends := context.WithTimeout(ctx, min(round, max(time.Second, end-now())))
+		r.ends.Store(&ends)
 		var busy sync.WaitGroup
 		for _, s := range list {
-			busy.Go(func() { r.lane(ctx, s, until) })
+			busy.Go(func() { r.lane(storm, s) })
 		}
 		busy.Wait()
+		ends()
+		if r.foundOut() || ctx.Err() != nil {
+			break
+		}
+		if len(finales) > 0 {
+			r.finale(ctx, finales[n%len(finales)])
+		}
 		r.calm(ctx)
 	}
 	r.history.End = now()
 }
 
-func (r *run) lane(ctx context.Context, s *schedule, until time.Duration) {
+func (r *run) lane(ctx context.Context, s *schedule) {
 	for ctx.Err() == nil && !r.foundOut() {
 		p := s.next()
-		if now()+p.wait > until {
-			sleep(ctx, until-now())
-			return
+		if sleep(ctx, p.wait); ctx.Err() == nil {
+			r.do(ctx, p)
 		}
-		sleep(ctx, p.wait)
-		r.do(ctx, p)
 	}
 }
 
@@ -276,7 +284,7 @@ func (r *run) watchLeaders(ctx context.Context) {
 			if index, term := r.cluster.Leader(ctx); index >= 0 && term > last {
 				last = term
 				r.mu.Lock()
-				r.leaders = append(r.leaders, Leadership{now(), fmt.Sprintf("m%d", index+1), term})
+				r.leaders = append(r.leaders, Leadership{now(), memberName(index), term})
 				r.mu.Unlock()
 			}
 		}

@@ -23,12 +23,16 @@ type schedule struct {
 	left      []string // of this round
 }
 
-// schedules gives those of all lanes that have any of the kinds that are wanted.
+// schedules gives those of all lanes that have any of the kinds that are wanted. If that is only some of them, little time
+// passes between two faults.
 func schedules(seed uint64, elections int, wanted func(kind string) bool) (list []*schedule) {
 	for i, l := range lanes {
 		kinds := slices.DeleteFunc(slices.Clone(l.kinds), func(k string) bool { return !wanted(k) })
 		if len(kinds) == 0 {
 			continue
+		}
+		if len(kinds) < len(l.kinds)/2 {
+			l.max = l.min
 		}
 		l.kinds = kinds
 		for j := range l.parallel {

@@ -24,7 +24,8 @@ type stage struct {
 	faults []Fault
 }
 
-// do makes a planned fault and heals it. It reports whether there was anybody to make it to.
+// do makes a planned fault, and heals it when its time is over or ctx ends. It reports whether there was anybody to make
+// it to.
 func (s *stage) do(ctx context.Context, p plan) bool {
 	f := Fault{Kind: p.kind, Election: p.election}
 	var done bool
@@ -154,28 +155,30 @@ func (s *stage) toMember(ctx context.Context, p plan, f *Fault, act memberFault)
 	if !ofLeader(p.kind) {
 		victim = (leader + 1 + p.pick%(len(s.cluster.Members)-1)) % len(s.cluster.Members)
 	}
-	f.Target, f.Member = fmt.Sprintf("m%d", victim+1), victim+1
+	f.Target, f.Member = memberName(victim), victim+1
 	index := s.began(f)
 	f.Evidence = act(ctx, s, p, leader, victim)
-	limited, cancel := context.WithTimeout(ctx, Wake(s.ttl))
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), Wake(s.ttl))
 	defer cancel()
 	after, next, err := s.cluster.AwaitLeader(limited)
 	switch {
 	case err != nil:
 		f.Evidence = join(f.Evidence, "etcd has no leader")
 	case next != term:
-		f.Evidence = join(f.Evidence, fmt.Sprintf("etcd's leader is m%d now, in term %d", after+1, next))
+		f.Evidence = join(f.Evidence, fmt.Sprintf("etcd's leader is %s now, in term %d", memberName(after), next))
 	}
 	f.Hit = f.Evidence != ""
 	s.ended(index, f)
 	return true
 }
 
+func memberName(index int) string { return fmt.Sprintf("m%d", index+1) }
+
 func leaves(kind string) bool { return kind == kindLeave || kind == kindYield }
 
 func ofLeader(kind string) bool {
 	switch kind {
-	case kindLeaderKill, kindLeaderStop, kindLeaderCut, kindLeaderStopCut, kindMoveLeader:
+	case kindLeaderKill, kindLeaderStop, kindLeaderCut, kindLeaderStopCut, kindLeaderBlinkCut, kindMoveLeader:
 		return true
 	}
 	return false

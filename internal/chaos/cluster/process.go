@@ -25,7 +25,8 @@ type Process struct {
 
 // Command is how to run a role.
 type Command struct {
-	Args   []string // the first is the program
+	Path   string   // of the program
+	Args   []string // from the name by which it is called on
 	Env    []string // besides that of this process
 	Stderr io.Writer
 }
@@ -36,7 +37,8 @@ func Run(c Command, settings any, told func(line string)) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{cmd: exec.Command(c.Args[0], c.Args[1:]...), done: make(chan struct{})}
+	p := &Process{cmd: exec.Command(c.Path, c.Args[1:]...), done: make(chan struct{})}
+	p.cmd.Args[0] = c.Args[0]
 	p.cmd.Env = append(os.Environ(), c.Env...)
 	p.cmd.Stderr = c.Stderr
 	// In a group of its own an interrupt from the terminal does not reach it: whoever started it decides.
