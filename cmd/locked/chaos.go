@@ -172,7 +172,10 @@ func (o *chaosOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		if page != nil {
 			_ = os.Remove(o.report) // it is empty
 		}
-		return unlessInterrupted(ctx, err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return err
 	}
 	if page != nil {
 		if err := errors.Join(result.Report(page), page.Close()); err != nil {
