@@ -30,7 +30,7 @@ func TestLaw7RunChaos(tt *testing.T) {
 	}
 	tt.Parallel()
 	t := newRunTest(tt)
-	c := &chaos{runTest: t, start: func() *exec.Cmd {
+	c := &rampage{runTest: t, start: func() *exec.Cmd {
 		command := []string{"record", t.dir}
 		if rand.IntN(2) == 0 {
 			command = append(command, "stubborn")
@@ -56,7 +56,7 @@ func TestLaw7RunChaos(tt *testing.T) {
 func TestChaosFindsOverlaps(tt *testing.T) {
 	tt.Parallel()
 	t := newRunTest(tt)
-	c := &chaos{runTest: t, start: func() *exec.Cmd {
+	c := &rampage{runTest: t, start: func() *exec.Cmd {
 		cmd := exec.Command("etcdlock", t.etcd.Endpoint(), "record", t.dir)
 		cmd.Env = t.environment()
 		if err := cmd.Start(); err != nil {
@@ -81,8 +81,8 @@ func TestChaosFindsOverlaps(tt *testing.T) {
 	t.Error("no overlap was found")
 }
 
-// chaos keeps a number of runs going, and does harm to them.
-type chaos struct {
+// rampage keeps a number of runs going, and does harm to them.
+type rampage struct {
 	*runTest
 	start func() *exec.Cmd
 	runs  []*exec.Cmd
@@ -91,7 +91,7 @@ type chaos struct {
 	spared map[int]time.Time // runs that were harmed, until they have come over it
 }
 
-func (c *chaos) rage(count int, d time.Duration, harm func()) {
+func (c *rampage) rage(count int, d time.Duration, harm func()) {
 	c.done, c.spared = map[string]int{}, map[int]time.Time{}
 	for range count {
 		c.runs = append(c.runs, c.start())
@@ -116,7 +116,7 @@ func (c *chaos) rage(count int, d time.Duration, harm func()) {
 
 // harm does something to the run that leads and, if nobody does, rarely to any: whoever is killed while it waits is in
 // the way of the others until its lease has ended. One thing at a time to each: nobody promises more.
-func (c *chaos) harm() {
+func (c *rampage) harm() {
 	program := c.leader()
 	run := c.runAbove(program)
 	if run == 0 {
@@ -156,7 +156,7 @@ func (c *chaos) harm() {
 }
 
 // leader is the program that has begun last and lives, 0 if there is none.
-func (c *chaos) leader() int {
+func (c *rampage) leader() int {
 	all := c.recorders(1)
 	for _, l := range slices.Backward(all) {
 		if c.ours(l.PID) && !zombie(l.PID) {
@@ -167,7 +167,7 @@ func (c *chaos) leader() int {
 }
 
 // runAbove is the run that a process descends from, 0 if there is none.
-func (c *chaos) runAbove(pid int) int {
+func (c *rampage) runAbove(pid int) int {
 	for ; pid > 1; pid = parentOf(pid) {
 		if slices.ContainsFunc(c.runs, func(r *exec.Cmd) bool { return r.Process.Pid == pid }) {
 			return pid
@@ -176,14 +176,14 @@ func (c *chaos) runAbove(pid int) int {
 	return 0
 }
 
-func (c *chaos) kill(pid int, what string) {
+func (c *rampage) kill(pid int, what string) {
 	if c.ours(pid) {
 		c.done["KILL "+what]++
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
-func (c *chaos) stop(pid int, d time.Duration, what string) {
+func (c *rampage) stop(pid int, d time.Duration, what string) {
 	if c.ours(pid) {
 		c.done["STOP "+what]++
 		_ = syscall.Kill(pid, syscall.SIGSTOP)
@@ -196,7 +196,7 @@ func (c *chaos) stop(pid int, d time.Duration, what string) {
 }
 
 // ours tells our processes from others that have got the number of a dead one: all have the directory in their environment.
-func (c *chaos) ours(pid int) bool {
+func (c *rampage) ours(pid int) bool {
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	return err == nil && bytes.Contains(env, []byte("RECORDS="+c.dir+"\x00"))
 }

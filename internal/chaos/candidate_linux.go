@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -294,9 +293,6 @@ func (c *candidate) sample() {
 		c.journal.set(wordAlive, int64(now()))
 	}
 }
-
-func electionPath(prefix string, e int) string { return fmt.Sprintf("%se%d", prefix, e) }
-func registerKey(prefix string, e int) string  { return fmt.Sprintf("%sr%d", prefix, e) }
 
 // putFenced commits a put if a compare holds.
 func putFenced(ctx context.Context, txn clientv3.Txn, key, value string) (int64, error) {

@@ -28,10 +28,10 @@ const (
 	kindLeaderCut      = "leader-cut"
 	kindLeaderStopCut  = "leader-stop-cut"
 	kindLeaderBlinkCut = "leader-blink-cut"
-	kindCrash    = "crash"
-	kindBlackout = "blackout"
+	kindCrash          = "crash"
+	kindBlackout       = "blackout"
 
-	kindMoveLeader     = "move-leader"
+	kindMoveLeader = "move-leader"
 )
 
 // Kind is one kind of faults.

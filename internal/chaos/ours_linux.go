@@ -18,7 +18,6 @@ import (
 type ours struct {
 	locker *locked.Locker
 	node   *locked.Node
-	limit  time.Duration
 }
 
 func (c *candidate) connectOurs() (func(int) (competitor, error), func(), error) {

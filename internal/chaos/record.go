@@ -1,6 +1,9 @@
 package chaos
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // History is all that was written down in a run, by the candidates and by a client that watched etcd. Times are readings of
 // CLOCK_BOOTTIME.
@@ -118,3 +121,7 @@ type Probe struct {
 	Member   int // counted from 1
 	From, To time.Duration
 }
+
+// Below the prefix of a run each election has a path, and a register that its leader writes to.
+func electionPath(prefix string, e int) string { return fmt.Sprintf("%se%d", prefix, e) }
+func registerKey(prefix string, e int) string  { return fmt.Sprintf("%sr%d", prefix, e) }
