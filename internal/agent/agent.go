@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -155,7 +156,7 @@ func (a *Agent) shutdown() error {
 	defer cancel()
 	err := a.registry.drain(ctx)
 	if err != nil {
-		a.log.Error("not everything was handed over in time: the rest ends with its leases", "error", err)
+		err = fmt.Errorf("not everything was handed over within %v, the rest ends with its leases: %w", a.cfg.DrainTimeout, err)
 	}
 	close(a.ending)
 	last, cancelLast := context.WithTimeout(context.Background(), 2*time.Second)

@@ -227,7 +227,7 @@ func (c *candidacy) tellAll(ctx context.Context, s *stream, events <-chan locked
 			}
 			err = c.tellEvent(s, e)
 		case <-tick.C:
-			err = s.send("heartbeat", 0, beat{time.Now(), c.standing()})
+			err = c.tellBeat(s)
 		case <-over:
 			over = nil
 			quiet() // what is left of the events follows, and then the channel's end
@@ -246,6 +246,13 @@ func (c *candidacy) tellAll(ctx context.Context, s *stream, events <-chan locked
 type beat struct {
 	At time.Time `json:"at"`
 	*standing
+}
+
+func (c *candidacy) tellBeat(s *stream) error {
+	if s.stalled() {
+		return errStalled
+	}
+	return s.send("heartbeat", 0, beat{time.Now(), c.standing()})
 }
 
 // ending is the last event.
@@ -271,6 +278,9 @@ func (c *candidacy) tellEvent(s *stream, e locked.Event) error {
 		c.tell(e.Token)
 	case locked.Deselect:
 		c.tell(0)
+	}
+	if s.stalled() {
+		return errStalled
 	}
 	return s.send(e.Kind.String(), e.Revision, newEventData(e, c.standing()))
 }

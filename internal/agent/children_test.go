@@ -1,6 +1,64 @@
 package agent
 
-// childMark makes the test's program another one, that a test needs as a process.
-const childMark = "AGENT_TEST_CHILD"
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
 
-var children = map[string]func(){}
+// childMark makes the test's program another one, that a test needs as a process of its own. Its argument is in childArg.
+const (
+	childMark = "AGENT_TEST_CHILD"
+	childArg  = "AGENT_TEST_ARG"
+)
+
+var children = map[string]func(){"campaigner": beCampaigner}
+
+// child runs the test's program as another one, and gives what it prints, line by line.
+func child(t testing.TB, what, arg string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childMark+"="+what, childArg+"="+arg)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd, bufio.NewScanner(out)
+}
+
+// beCampaigner posts a campaign to the URL, and prints the name of each event.
+func beCampaigner() {
+	r, err := http.NewRequestWithContext(context.Background(), "POST", os.Getenv(childArg), http.NoBody)
+	if err != nil {
+		panic(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		panic(err)
+	}
+	readEvents(resp.Body, func(e event, _ []byte) { fmt.Println(e.name) })
+}
+
+// awaitLine reads until a line comes.
+func awaitLine(t testing.TB, lines *bufio.Scanner, want string) {
+	t.Helper()
+	for lines.Scan() {
+		if strings.TrimSpace(lines.Text()) == want {
+			return
+		}
+	}
+	t.Fatalf("the process did not print %q", want)
+}

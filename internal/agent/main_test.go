@@ -273,6 +273,24 @@ func (l *listening) awaitWhere(name string, f func(event) bool) event {
 	}
 }
 
+// ended waits for the end of the stream, and gives the events before it.
+func (l *listening) ended() []event {
+	l.t.Helper()
+	limit := time.After(patience)
+	var all []event
+	for {
+		select {
+		case e, ok := <-l.events:
+			if !ok {
+				return all
+			}
+			all = append(all, e)
+		case <-limit:
+			l.t.Fatal("the stream has not ended")
+		}
+	}
+}
+
 // campaigner is an open campaign.
 type campaigner struct {
 	*listening

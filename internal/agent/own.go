@@ -11,6 +11,9 @@ func (a *Agent) own(w http.ResponseWriter, r *http.Request, names ...string) (*c
 		return nil, nil, err
 	}
 	c, err := a.registry.find(electionPath(r), p["candidacy"])
+	if err == nil && r.Method != http.MethodDelete && c.isEnded() {
+		err = noCandidacy(c.path)
+	}
 	return c, p, err
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ func (r *registry) add(ctx context.Context, c *candidacy) error {
 }
 
 func taken(why string, retry time.Duration) *problem {
-	p := newProblem(409, "taken", "%s", why)
+	p := newProblem(http.StatusConflict, "taken", "%s", why)
 	p.Field = "id"
 	if retry > 0 {
 		p = p.after(retry)
@@ -66,7 +67,7 @@ func (r *registry) tryAdd(c *candidacy) (other *candidacy, err error) {
 	case r.draining:
 		return nil, draining()
 	case len(r.byName) >= r.most:
-		return nil, newProblem(503, "too-many", "this agent has the %d candidacies that it allows", r.most).after(time.Second)
+		return nil, newProblem(http.StatusServiceUnavailable, "too-many", "this agent has the %d candidacies that it allows", r.most).after(time.Second)
 	}
 	r.byName[name{c.path, c.id}] = c
 	r.byKey[c.key] = c
@@ -91,11 +92,15 @@ func (r *registry) find(path, key string) (*candidacy, error) {
 	c := r.byKey[key]
 	r.mu.Unlock()
 	if c == nil || c.path != path {
-		p := newProblem(410, "gone", "there is no such candidacy at %s, or it has ended", path)
-		p.Field = "candidacy"
-		return nil, p
+		return nil, noCandidacy(path)
 	}
 	return c, nil
+}
+
+func noCandidacy(path string) *problem {
+	p := newProblem(http.StatusGone, "gone", "there is no such candidacy at %s, or it has ended", path)
+	p.Field = "candidacy"
+	return p
 }
 
 // named gives the candidacy with that id, if there is one.

@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -13,9 +14,15 @@ type stream struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration // that a write may take
+	conn     *conn
 	buf      bytes.Buffer
-	last     time.Time // something was written
+
+	taken int64     // bytes that the peer had read when it last was seen to read
+	alive time.Time // then
 }
+
+// errStalled says that the peer is there, but does not read.
+var errStalled = errors.New("the peer does not read what it is sent")
 
 // retryMS is how long a browser waits before it connects again.
 const retryMS = 1000
@@ -27,12 +34,10 @@ func newStream(w http.ResponseWriter, r *http.Request, patience time.Duration) *
 	h.Set("Cache-Control", "no-store")
 	h.Set("Connection", "close")
 	h.Set("X-Accel-Buffering", "no") // for a proxy that would collect events
-	s := &stream{w: w, control: http.NewResponseController(w), patience: patience}
+	s := &stream{w: w, control: http.NewResponseController(w), patience: patience, conn: connOf(r.Context()), alive: time.Now()}
 	_ = s.control.SetReadDeadline(time.Time{}) // that of the request; if it stays, the stream ends early
-	if c := connOf(r.Context()); c != nil {
-		c.streaming.Store(true)
-		limitSilence(c.Conn, patience)
-	}
+	s.conn.streaming.Store(true)
+	limitSilence(s.conn.Conn, patience)
 	s.buf.WriteString("retry: " + strconv.Itoa(retryMS) + "\n\n")
 	return s
 }
@@ -64,8 +69,7 @@ func (s *stream) flush() error {
 	if s.buf.Len() == 0 {
 		return nil
 	}
-	s.last = time.Now()
-	if err := s.control.SetWriteDeadline(s.last.Add(s.patience)); err != nil {
+	if err := s.control.SetWriteDeadline(time.Now().Add(s.patience)); err != nil {
 		return err
 	}
 	_, err := s.w.Write(s.buf.Bytes())
@@ -77,6 +81,21 @@ func (s *stream) flush() error {
 		return err
 	}
 	return s.control.Flush()
+}
+
+// stalled reports whether the peer has read nothing for as long as the stream's patience, although there was something to
+// read: its process is stopped, or hangs. A peer elsewhere cannot be looked at.
+func (s *stream) stalled() bool {
+	if !s.conn.local {
+		return false
+	}
+	unread, known := s.conn.unread()
+	taken := s.conn.written.Load() - int64(unread)
+	if !known || unread == 0 || taken > s.taken {
+		s.taken, s.alive = taken, time.Now()
+		return false
+	}
+	return time.Since(s.alive) >= s.patience
 }
 
 // send is add and flush.

@@ -1,0 +1,386 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Elections as they are told over real connections, in real time. What must not happen before a promise has run out is
+// compared with the uptime in the promise.
+
+// lastPromise is the latest uptime up to which a caller was told to lead.
+func lastPromise(events []event) (until time.Duration) {
+	for _, e := range events {
+		until = max(until, time.Duration(e.number("good_until_uptime_ms"))*time.Millisecond)
+	}
+	return until
+}
+
+// drained gives the events that have come so far.
+func (l *listening) drained() (all []event) {
+	for {
+		select {
+		case e, ok := <-l.events:
+			if !ok {
+				return all
+			}
+			all = append(all, e)
+		default:
+			return all
+		}
+	}
+}
+
+// selectedAt gives the uptime at which the stream told of a select, which is taken when that is read.
+func (l *listening) selectedAt() time.Duration {
+	l.t.Helper()
+	e := l.await("select")
+	return uptime() - time.Since(e.at)
+}
+
+func needSharedClock(t *testing.T) {
+	if !sharedClock {
+		t.Skip("this system has no clock that promises can be compared with")
+	}
+}
+
+func TestKilledProcess(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	cmd, out := child(t, "campaigner", s.agent.URL()+"/v1/elections/web/campaign?id=a&value=x&ttl=30s")
+	awaitLine(t, out, "select")
+	b := s.campaign("web", "b", "ttl", "30s")
+	b.awaitWhere("change", func(e event) bool { return e.data["id"] == "a" })
+	start := time.Now()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if took := b.await("select").at.Sub(start); took > 5*time.Second {
+		t.Errorf("the next one was elected after %v", took)
+	}
+}
+
+// A connection that means nothing, because it may not be the caller's own, does not end what he was told.
+func TestClosedConnectionIsHeld(t *testing.T) {
+	t.Parallel()
+	needSharedClock(t)
+	for name, open := range map[string]func(s *server) *campaigner{
+		"asked for": func(s *server) *campaigner { return s.campaign("web", "a", "ttl", "2s", "on_close", "hold") },
+		"a proxy": func(s *server) *campaigner {
+			s.header.Set("X-Forwarded-For", "10.0.0.1")
+			defer s.header.Del("X-Forwarded-For")
+			return s.campaign("web", "a", "ttl", "2s")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			a := open(s)
+			selected := a.await("select")
+			b := s.campaign("web", "b", "ttl", "2s")
+			b.await("change")
+			a.close()
+			at := b.selectedAt()
+			promised := lastPromise(append(a.drained(), selected))
+			if promised == 0 || at < promised+400*time.Millisecond {
+				t.Errorf("the next one was elected %v after what the first one was told had run out, which is less than its grace", at-promised)
+			}
+			if at > promised+3*time.Second {
+				t.Errorf("the next one was elected %v after the promise had run out", at-promised)
+			}
+		})
+	}
+}
+
+// While a candidacy is held, its caller cannot come back under the same id; but he can say goodbye.
+func TestHeldCandidacy(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.campaign("web", "a", "ttl", "30s", "on_close", "hold")
+	a.await("select")
+	b := s.campaign("web", "b", "ttl", "30s")
+	b.await("change")
+	a.close()
+	p := s.want(409, "POST", a.path+"/campaign", "id=a&value=x&ttl=30s")
+	if p["type"] != "urn:locked:taken" || p["retry_after_ms"].(float64) < 1000 {
+		t.Errorf("problem %v", p)
+	}
+	s.want(410, "GET", a.path+"/campaign?candidacy="+a.candidacy, "")
+	s.want(204, "DELETE", a.path+"/campaign?candidacy="+a.candidacy, "")
+	b.await("select")
+	s.campaign("web", "a", "ttl", "30s").await("change")
+}
+
+func TestSameIDTwice(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.campaign("web", "a")
+	a.await("select")
+	if p := s.want(409, "POST", "/v1/elections/web/campaign", `{"id":"a","value":"x"}`); p["field"] != "id" {
+		t.Errorf("problem %v", p)
+	}
+	a.close()
+	s.campaign("web", "a").await("select") // the first is waited for
+}
+
+// A transfer waits until the old leader can believe nothing any more, or says that it has ended its work.
+func TestTransfer(t *testing.T) {
+	t.Parallel()
+	needSharedClock(t)
+	s := newServer(t)
+	a := s.campaign("web", "a", "ttl", "3s")
+	before := a.await("select")
+	b := s.campaign("web", "b", "ttl", "3s")
+	b.await("change")
+
+	if leader := s.want(200, "POST", "/v1/elections/web/transfer", ""); leader["id"] != "b" {
+		t.Errorf("leader %v", leader)
+	}
+	at := b.selectedAt()
+	told := append(a.drained(), before)
+	if promised := lastPromise(told); at < promised {
+		t.Errorf("the next one was elected %v before what the first one was told had run out", promised-at)
+	}
+	var reason any
+	for _, e := range told {
+		if e.name == "deselect" {
+			reason = e.data["reason"]
+			if e.number("good_for_ms") != 0 || e.data["leads"] != false {
+				t.Errorf("deselect %v", e.data)
+			}
+		}
+	}
+	if reason != "transferred" {
+		t.Errorf("deselected for the reason %v", reason)
+	}
+
+	start := time.Now()
+	go func() { // a client that does as it is told
+		b.await("deselect")
+		s.want(204, "POST", "/v1/elections/web/release", `{"candidacy":"`+b.candidacy+`"}`)
+	}()
+	s.want(200, "POST", "/v1/elections/web/transfer", `{"id":"a","timeout":20}`)
+	if took := time.Since(start); took > 1500*time.Millisecond {
+		t.Errorf("a transfer from one that has released took %v", took)
+	}
+	a.await("select")
+	if p := s.want(409, "POST", "/v1/elections/web/release", "candidacy="+a.candidacy); p["type"] != "urn:locked:leads" {
+		t.Errorf("problem %v", p)
+	}
+}
+
+// rawCampaign opens a campaign on a connection that nobody reads from.
+func rawCampaign(t *testing.T, s *server, query string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", s.agent.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := fmt.Fprintf(c, "POST /v1/elections/web/campaign?%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", query); err != nil {
+		t.Fatal(err)
+	}
+	params, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := s.listen("GET", "/v1/elections/web/events", "")
+	l.awaitWhere("change", func(e event) bool { return e.data["id"] == params.Get("id") })
+	l.close()
+	return c
+}
+
+// readRaw reads the events of a raw connection to its end.
+func readRaw(t *testing.T, c net.Conn) (all []event) {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readEvents(resp.Body, func(e event, _ []byte) { all = append(all, e) })
+	return all
+}
+
+// Who does not read is not believed to be there: as a process that is stopped, or hangs. But what it was sent it may believe,
+// whenever it reads it.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	needSharedClock(t)
+	s := newServer(t)
+	a := rawCampaign(t, s, "id=a&value=x&ttl=2s")
+	b := s.campaign("web", "b", "ttl", "2s")
+	b.awaitWhere("change", func(e event) bool { return e.data["id"] == "a" })
+	start := uptime()
+	at := b.selectedAt()
+	promised := lastPromise(readRaw(t, a))
+	if promised == 0 || at < promised {
+		t.Errorf("the next one was elected %v before what the first one was sent had run out", promised-at)
+	}
+	if at-start > 8*time.Second {
+		t.Errorf("the next one was elected after %v", at-start)
+	}
+}
+
+// The same for a real process, that goes on after a while.
+func TestStoppedProcess(t *testing.T) {
+	t.Parallel()
+	needSharedClock(t)
+	s := newServer(t)
+	cmd, out := child(t, "campaigner", s.agent.URL()+"/v1/elections/web/campaign?id=a&value=x&ttl=2s")
+	awaitLine(t, out, "select")
+	b := s.campaign("web", "b", "ttl", "2s")
+	b.await("change")
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	b.await("select")
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for out.Scan() { // to the end of its stream
+	}
+}
+
+// Somebody who sends more than the request, and then is gone, is noticed too: net/http alone would not.
+func TestGarbageAfterTheRequest(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := rawCampaign(t, s, "id=a&value=x&ttl=60s")
+	b := s.campaign("web", "b", "ttl", "60s")
+	b.awaitWhere("change", func(e event) bool { return e.data["id"] == "a" })
+	if _, err := io.WriteString(a, strings.Repeat("garbage", 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	start := time.Now()
+	if took := b.await("select").at.Sub(start); took > 5*time.Second {
+		t.Errorf("the next one was elected after %v", took)
+	}
+}
+
+// At its end the agent tells, waits until those who lead have ended their work, hands over, and closes then.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	needSharedClock(t)
+	etcd := testEtcd(t)
+	first, second := serverOn(t, etcd), serverOn(t, etcd)
+	a := first.campaign("web", "a", "ttl", "2s") // hears, but does nothing
+	before := a.await("select")
+	viewer := first.listen("GET", "/v1/elections/web/events", "")
+	viewer.await("change")
+	b := second.campaign("web", "b", "ttl", "2s")
+	b.await("change")
+	go first.stop()
+	at := b.selectedAt()
+	told := append([]event{before}, a.ended()...)
+	if promised := lastPromise(told); at < promised {
+		t.Errorf("the next one was elected %v before what the first one was told had run out", promised-at)
+	}
+	order := names(told)
+	if !strings.Contains(order, "deselect") || !strings.HasSuffix(order, "end") {
+		t.Errorf("told: %s", order)
+	}
+	if order := names(viewer.ended()); !strings.HasSuffix(order, "end") {
+		t.Errorf("a viewer was told: %s", order)
+	}
+}
+
+func names(events []event) string {
+	var list []string
+	for _, e := range events {
+		list = append(list, e.name)
+	}
+	return strings.Join(list, " ")
+}
+
+// A caller who ends his work when he is told to does not make the end of the agent wait.
+func TestDrainIsQuick(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.campaign("web", "a", "ttl", "60s")
+	a.await("select")
+	go func() {
+		a.await("deselect")
+		a.close()
+	}()
+	start := time.Now()
+	s.stop()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+}
+
+func TestSetValue(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.campaign("web", "a")
+	token := a.await("select").number("token")
+	s.want(204, "POST", "/v1/elections/web/value", `{"candidacy":"`+a.candidacy+`","value":"new"}`)
+	e := a.awaitWhere("change", func(e event) bool { return e.data["value"] == "new" })
+	if e.number("token") != token {
+		t.Errorf("token %v, was %v", e.number("token"), token)
+	}
+	s.want(204, "POST", "/v1/elections/web/value", `{"candidacy":"`+a.candidacy+`","value_base64":"/wA="}`)
+	a.awaitWhere("change", func(e event) bool { return e.data["value_base64"] == "/wA=" })
+	if leader := s.want(200, "GET", "/v1/elections/web", ""); leader["value_base64"] != "/wA=" || leader["value"] != nil {
+		t.Errorf("leader %v", leader)
+	}
+	s.want(410, "POST", "/v1/elections/web/value", `{"candidacy":"wrong","value":"x"}`)
+	s.want(410, "POST", "/v1/elections/other/value", `{"candidacy":"`+a.candidacy+`","value":"x"}`)
+}
+
+// What a caller asks for himself may be counted from when he asked.
+func TestStanding(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.campaign("web", "a", "ttl", "5s")
+	a.await("select")
+	d := s.want(200, "GET", "/v1/elections/web/campaign?candidacy="+a.candidacy, "")
+	if d["leads"] != true || d["good_for_ms"].(float64) <= 0 || d["good_for_ms"].(float64) > 4000 || d["token"] == nil {
+		t.Errorf("standing %v", d)
+	}
+	s.want(400, "GET", "/v1/elections/web/campaign?candidacy=", "")
+}
+
+// A campaign of which etcd is not there opens, says so, and goes on when it has come.
+func TestCampaignWithoutEtcd(t *testing.T) {
+	t.Parallel()
+	s := serverOn(t, testClient(t, "127.0.0.1:1"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp := s.request(ctx, "POST", "/v1/elections/web/campaign?value=x&ttl=2s", "")
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Fatalf("status %s", resp.Status)
+	}
+	failed := make(chan event, 1)
+	go readEvents(resp.Body, func(e event, _ []byte) {
+		if e.name == "error" {
+			select {
+			case failed <- e:
+			default:
+			}
+		}
+	})
+	select {
+	case e := <-failed:
+		if !strings.Contains(e.data["cause"].(string), "127.0.0.1:1") {
+			t.Errorf("error %v", e.data)
+		}
+	case <-ctx.Done():
+		t.Fatal("no error event")
+	}
+	if p := s.want(503, "GET", "/readyz", ""); p["type"] != "urn:locked:etcd-unreachable" {
+		t.Errorf("problem %v", p)
+	}
+	s.want(200, "GET", "/healthz", "")
+}
