@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 )
 
 // childMark makes the test's program another one, that a test needs as a process of its own. Its argument is in childArg.
@@ -17,7 +21,7 @@ const (
 	childArg  = "AGENT_TEST_ARG"
 )
 
-var children = map[string]func(){"campaigner": beCampaigner}
+var children = map[string]func(){"campaigner": beCampaigner, "agent": beAgent}
 
 // child runs the test's program as another one, and gives what it prints, line by line.
 func child(t testing.TB, what, arg string) (*exec.Cmd, *bufio.Scanner) {
@@ -39,9 +43,16 @@ func child(t testing.TB, what, arg string) (*exec.Cmd, *bufio.Scanner) {
 	return cmd, bufio.NewScanner(out)
 }
 
-// beCampaigner posts a campaign to the URL, and prints the name of each event.
+// beCampaigner posts a campaign to the URL, and prints the name of each event. If a second address is given it has a
+// connection to that too, as a witness of its end.
 func beCampaigner() {
-	r, err := http.NewRequestWithContext(context.Background(), "POST", os.Getenv(childArg), http.NoBody)
+	target, witness, _ := strings.Cut(os.Getenv(childArg), " ")
+	if witness != "" {
+		if _, err := net.Dial("tcp", witness); err != nil {
+			panic(err)
+		}
+	}
+	r, err := http.NewRequestWithContext(context.Background(), "POST", target, http.NoBody)
 	if err != nil {
 		panic(err)
 	}
@@ -50,6 +61,20 @@ func beCampaigner() {
 		panic(err)
 	}
 	readEvents(resp.Body, func(e event, _ []byte) { fmt.Println(e.name) })
+}
+
+// beAgent serves on the etcd at that endpoint, and prints its URL, until it is killed.
+func beAgent() {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{os.Getenv(childArg)}, Logger: zap.NewNop()})
+	if err != nil {
+		panic(err)
+	}
+	a, err := New(client, Config{Listen: "127.0.0.1:0"})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(a.URL())
+	panic(a.Serve(context.Background()))
 }
 
 // awaitLine reads until a line comes.

@@ -62,7 +62,7 @@ func (a *Agent) knownHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
-	return host == "localhost" || slices.Contains(a.cfg.AllowHosts, host) || a.unix && host == ""
+	return a.unix || host == "localhost" || slices.Contains(a.cfg.AllowHosts, host) // no page leads a browser to a socket
 }
 
 // access is what a caller may do: use the elections below one of the prefixes.

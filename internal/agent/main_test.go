@@ -71,6 +71,9 @@ type server struct {
 	client *http.Client
 	stop   func() // asks it to end, and waits
 	header http.Header
+	url    string
+
+	unchecked bool // nothing is checked against the description, which takes longer than what is measured
 }
 
 func newServer(t testing.TB, change ...func(*Config)) *server {
@@ -91,7 +94,7 @@ func serverOn(t testing.TB, etcd *clientv3.Client, change ...func(*Config)) *ser
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- a.Serve(ctx) }()
-	s := &server{t: t, agent: a, client: &http.Client{Transport: &http.Transport{}}, header: http.Header{}}
+	s := &server{t: t, agent: a, client: &http.Client{Transport: &http.Transport{}}, header: http.Header{}, url: a.URL()}
 	var over bool
 	s.stop = func() {
 		cancel()
@@ -117,7 +120,7 @@ func (l testLog) Write(p []byte) (int, error) {
 // request sends one, and checks it and its answer against the description.
 func (s *server) request(ctx context.Context, method, path, body string) *http.Response {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(ctx, method, s.agent.URL()+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -133,7 +136,9 @@ func (s *server) request(ctx context.Context, method, path, body string) *http.R
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	openAPI(s.t).check(s.t, r, []byte(body), resp)
+	if !s.unchecked {
+		openAPI(s.t).check(s.t, r, []byte(body), resp)
+	}
 	return resp
 }
 
@@ -207,7 +212,9 @@ func (s *server) listen(method, path, body string) *listening {
 		defer close(l.events)
 		defer resp.Body.Close()
 		readEvents(resp.Body, func(e event, raw []byte) {
-			openAPI(s.t).checkEvent(s.t, route, e.name, raw)
+			if !s.unchecked {
+				openAPI(s.t).checkEvent(s.t, route, e.name, raw)
+			}
 			l.events <- e
 		})
 	}()
