@@ -78,6 +78,9 @@ func New(client *clientv3.Client, cfg Config, opts ...locked.Option) (*Agent, er
 	return a, nil
 }
 
+// spareFiles are for what is not a connection of a caller.
+const spareFiles = 200
+
 func (a *Agent) listen() error {
 	network, address := "tcp", a.cfg.Listen
 	if file, ok := strings.CutPrefix(a.cfg.Listen, "unix:"); ok {
@@ -90,7 +93,12 @@ func (a *Agent) listen() error {
 	if err != nil {
 		return err
 	}
-	a.listener = &listener{Listener: l, most: int64(a.cfg.MaxConnections)}
+	most := a.cfg.MaxConnections
+	if files := openFiles(); files < most+spareFiles {
+		most = max(files-spareFiles, 1)
+		a.log.Warn("the system allows fewer open files than there may be connections", "open_files", files, "connections", most)
+	}
+	a.listener = &listener{Listener: l, most: int64(most)}
 	return nil
 }
 

@@ -112,9 +112,9 @@ func (a *Agent) campaign(w http.ResponseWriter, r *http.Request) error {
 	s := newStream(w, r, c.heartbeat()*2)
 	err = s.add("candidacy", 0, opening{c.key, c.path, c.id, c.ttl.Milliseconds(), c.grace.Milliseconds(), c.heartbeat().Milliseconds(), onClose})
 	if err == nil {
-		err = c.tellEvent(s, first)
+		err = c.addEvent(s, first)
 	}
-	if err == nil {
+	if err == nil && s.flush() == nil {
 		c.tellAll(r.Context(), s, events, quiet)
 	}
 	return nil
@@ -221,11 +221,13 @@ func (c *candidacy) tellAll(ctx context.Context, s *stream, events <-chan locked
 		var err error
 		select {
 		case e, ok := <-events:
+			if ok {
+				ok, err = c.tellEvents(s, e, events)
+			}
 			if !ok {
 				_ = s.send("end", 0, ending{c.ending()}) // the connection ends anyway
 				return
 			}
-			err = c.tellEvent(s, e)
 		case <-tick.C:
 			err = c.tellBeat(s)
 		case <-over:
@@ -239,6 +241,26 @@ func (c *candidacy) tellAll(ctx context.Context, s *stream, events <-chan locked
 			return
 		}
 		tick.Reset(c.heartbeat())
+	}
+}
+
+// tellEvents tells of an event and those that are there already, in one piece. Not ok says that they have ended.
+func (c *candidacy) tellEvents(s *stream, e locked.Event, events <-chan locked.Event) (ok bool, err error) {
+	if s.stalled() {
+		return true, errStalled
+	}
+	for {
+		if err := c.addEvent(s, e); err != nil {
+			return true, err
+		}
+		select {
+		case e, ok = <-events:
+			if !ok {
+				return false, s.flush()
+			}
+		default:
+			return true, s.flush()
+		}
 	}
 }
 
@@ -272,17 +294,15 @@ func (c *candidacy) ending() string {
 	return "the agent is shutting down"
 }
 
-func (c *candidacy) tellEvent(s *stream, e locked.Event) error {
+// addEvent prepares an event. What it promises counts from now.
+func (c *candidacy) addEvent(s *stream, e locked.Event) error {
 	switch e.Kind {
 	case locked.Select:
 		c.tell(e.Token)
 	case locked.Deselect:
 		c.tell(0)
 	}
-	if s.stalled() {
-		return errStalled
-	}
-	return s.send(e.Kind.String(), e.Revision, newEventData(e, c.standing()))
+	return s.add(e.Kind.String(), e.Revision, newEventData(e, c.standing()))
 }
 
 func (c *candidacy) standing() *standing {

@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -11,6 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// openFiles is how many files the process may have open.
+func openFiles() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return math.MaxInt32
+	}
+	return int(min(limit.Cur, math.MaxInt32)) // Go has raised it as far as it goes
+}
 
 // limitSilence makes the system end a connection on which what was sent is not acknowledged in that time.
 func limitSilence(c net.Conn, limit time.Duration) {

@@ -17,8 +17,9 @@ type stream struct {
 	conn     *conn
 	buf      bytes.Buffer
 
-	taken int64     // bytes that the peer had read when it last was seen to read
-	alive time.Time // then
+	taken  int64     // bytes that the peer had read when it last was seen to read
+	alive  time.Time // then
+	looked time.Time // whether it does
 }
 
 // errStalled says that the peer is there, but does not read.
@@ -86,9 +87,10 @@ func (s *stream) flush() error {
 // stalled reports whether the peer has read nothing for as long as the stream's patience, although there was something to
 // read: its process is stopped, or hangs. A peer elsewhere cannot be looked at.
 func (s *stream) stalled() bool {
-	if !s.conn.local {
+	if !s.conn.local || time.Since(s.looked) < s.patience/4 {
 		return false
 	}
+	s.looked = time.Now()
 	unread, known := s.conn.unread()
 	taken := s.conn.written.Load() - int64(unread)
 	if !known || unread == 0 || taken > s.taken {
