@@ -102,12 +102,12 @@ func (m *mirror) replace(ctx context.Context, revision int64, keys map[string][]
 			e.view = election.View{}
 		}
 		if _, there := keys[path]; !there {
-			m.change(path, e, func() { e.view.Reset(path, revision, nil) })
+			m.change(path, e, false, func() { e.view.Reset(path, revision, nil) })
 		}
 	}
 	for path, changes := range keys {
 		e := m.entry(path)
-		m.change(path, e, func() { e.view.Reset(path, revision, changes) })
+		m.change(path, e, false, func() { e.view.Reset(path, revision, changes) })
 	}
 	m.etcd.Revision, m.synced = revision, true
 	m.wakeAll()
@@ -122,7 +122,7 @@ func (m *mirror) apply(ctx context.Context, revision int64, keys map[string][]el
 	}
 	for path, changes := range keys {
 		e := m.entry(path)
-		m.change(path, e, func() { e.view.Apply(path, revision, changes) })
+		m.change(path, e, true, func() { e.view.Apply(path, revision, changes) })
 	}
 	m.etcd.Revision = revision
 }
@@ -136,15 +136,18 @@ func (m *mirror) entry(path string) *entry {
 	return e
 }
 
-// change lets an election change, and notes when its terms begin and end.
-func (m *mirror) change(path string, e *entry, f func()) {
+// change lets an election change, and notes when its terms begin and end if it was seen to do so.
+func (m *mirror) change(path string, e *entry, seen bool, f func()) {
 	before, now := e.view.Term.Create, time.Now()
 	f()
 	after := e.view.Term.Create
 	switch {
 	case before == after:
-	case !m.synced: // it was so before
-		e.terms++
+	case !seen: // it was so before, or while etcd was out of sight: nobody knows since when, or whether there was a gap
+		e.since, e.vacated, e.gapped = time.Time{}, time.Time{}, false
+		if after != 0 {
+			e.terms++
+		}
 	case after == 0:
 		e.vacated = now
 	default:

@@ -3,6 +3,7 @@ package page_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,7 @@ type fake struct {
 	listeners map[chan string]struct{}
 	gone      bool
 	token     string
+	asked     chan string // transfers: the path and the body
 }
 
 // election is one as an agent tells of it.
@@ -49,7 +51,7 @@ type member struct {
 }
 
 func newFake(t testing.TB) *fake {
-	f := &fake{elections: map[string]*election{}, listeners: map[chan string]struct{}{}, etcd: map[string]any{
+	f := &fake{elections: map[string]*election{}, listeners: map[chan string]struct{}{}, asked: make(chan string, 10), etcd: map[string]any{
 		"reachable": true, "since": time.Now().Add(-time.Hour), "revision": 4711, "latency_ms": 0.42,
 	}}
 	mux := http.NewServeMux()
@@ -57,12 +59,23 @@ func newFake(t testing.TB) *fake {
 		mux.Handle(pattern, page.Handler())
 	}
 	mux.HandleFunc("GET /v1/events", f.events)
+	mux.HandleFunc("POST /v1/elections/{path}/transfer", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		f.asked <- r.PathValue("path") + " " + string(body)
+		problem(w, http.StatusConflict, "another transfer was asked for and is not done yet")
+	})
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
 		f.lose()
 		f.Close()
 	})
 	return f
+}
+
+func problem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"type":"urn:locked:fake","title":"","status":%d,"detail":%q}`, status, detail)
 }
 
 func (f *fake) events(w http.ResponseWriter, r *http.Request) {
@@ -73,9 +86,7 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.token != "" && r.Header.Get("Authorization") != "Bearer "+f.token {
 		f.mu.Unlock()
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusUnauthorized)
-		fmt.Fprint(w, `{"type":"urn:locked:wrong-token","title":"Unauthorized","status":401,"detail":"the token is not one of this agent's"}`)
+		problem(w, http.StatusUnauthorized, "the token is not one of this agent's")
 		return
 	}
 	told := make(chan string, 10_000)

@@ -57,7 +57,7 @@ func stir(f *fake, list []*election) {
 			k = len(list)/12 - k // the oldest first
 			i := (step*7 + k*5) % len(list)
 			e := *list[i]
-			if k%5 == 4 && step == 12 && len(list) > 3 {
+			if k%5 == 2 && step == 12 && len(list) > 3 {
 				e.Leader, e.Since, e.GapMS = nil, time.Time{}, nil
 				f.put(&e)
 				*list[i] = e
@@ -96,11 +96,14 @@ func TestShots(t *testing.T) {
 				}
 				p.shot(fmt.Sprintf("%d-%s-%d", n, theme, width))
 				if n == 3 {
-					p.open(f.URL + "/#" + list[0].Path)
-					for range 4 {
-						stir(f, list[:1])
-					}
+					p.open(f.URL + "/#" + list[2].Path)
+					stir(f, list[2:])
 					p.shot(fmt.Sprintf("big-%s-%d", theme, width))
+					gone := *list[2]
+					gone.Leader, gone.GapMS = nil, nil
+					f.put(&gone)
+					p.shot(fmt.Sprintf("vacant-%s-%d", theme, width))
+					f.put(list[2])
 				}
 				if n == 40 && theme == "light" {
 					eval[bool](p, `document.querySelector(".card .hand:not(:disabled)").click()||true`)

@@ -13,7 +13,7 @@ const many = 24; // elections at least are rows, unless somebody wants cards
 const store = new Store(schedule);
 const stream = new Stream((name, data) => store.event(name, data), connection);
 const access = new Access((token, prefix) => stream.access(token, prefix));
-const handOver = new HandOver(store, () => stream.headers, () => {});
+const handOver = new HandOver(store, () => stream.headers);
 const ask = (path) => handOver.ask(path);
 const list = new List(find("#list"), store, ask);
 const detail = new Detail(find("#detail"), store, ask, fetchWhole);
@@ -51,9 +51,11 @@ function draw() {
     density();
   }
   sections();
-  if (detail.path !== null && (dirty.has(detail.path) || document.documentElement.classList.contains("stale") !== store.stale)) detail.draw();
+  const root = document.documentElement;
+  const drawn = store.synced ? "all" : "some";
+  if (detail.path !== null && (dirty.has(detail.path) || drawn !== root.dataset.drawn)) detail.draw();
   status.draw();
-  document.documentElement.dataset.drawn = store.synced ? "all" : "some";
+  root.dataset.drawn = drawn;
 }
 
 function tick() {
@@ -211,6 +213,9 @@ stream.access(token, prefix);
 find("#curl").textContent = curl();
 route();
 schedule();
-setInterval(tick, 1000);
-setInterval(() => detail.election?.leader === null && detail.tick(), 100);
+setInterval(tick, 500); // no second is skipped
+setInterval(() => {
+  const since = detail.election?.vacantSince ?? null;
+  if (since !== null && store.clock() - since < 10_000) detail.tick(); // shows tenths then
+}, 100);
 stream.run();

@@ -73,11 +73,13 @@ export class Detail {
   draw() {
     const e = this.election;
     const { leader = null, queue = [], waiting = 0 } = e ?? {};
-    this.el.dataset.state = leader ? "led" : e && !e.empty ? "vacant" : "empty";
-    this.find(".label").textContent = leader ? "Leads" : waiting ? "Candidates wait" : e ? "Nobody waits" : "No such election now";
-    this.find(".leader bdi").textContent = leader ? name(leader) : "No leader";
-    this.find(".leader").dataset.size = size(leader ? name(leader) : "No leader");
+    const who = leader ? name(leader) : this.store.synced ? "No leader" : "…";
+    this.el.dataset.state = leader ? "led" : !this.store.synced ? "unknown" : waiting ? "vacant" : "empty";
+    this.find(".label").textContent = leader ? "Leads" : waiting ? "Candidates wait" : e ? "Nobody waits" : this.store.synced ? "No such election" : "Looking";
+    this.find(".leader bdi").textContent = who;
+    this.find(".leader").dataset.size = size(who);
     this.find(".facts .token").textContent = leader ? leader.token : "–";
+    this.find(".facts .sub").textContent = leader ? "fences the leader’s writes" : "nobody has one";
     this.find(".waiting").textContent = waiting || "–";
     this.find(".next").textContent = waiting ? `${name(queue[0])} is next` : "nobody waits";
     this.find(".hand").disabled = !leader || waiting === 0;
@@ -96,7 +98,7 @@ export class Detail {
 
   #value(leader) {
     const shown = leader ? value(this.#whole?.token === leader.token ? this.#whole : leader) : { text: "", note: "" };
-    this.find(".announces").hidden = !leader;
+    this.find(".announces").classList.toggle("none-led", !leader); // its room stays
     this.find(".value bdi").textContent = shown.text;
     this.find(".value").classList.toggle("all", this.#expanded);
     this.find(".note span").textContent = shown.note;
@@ -153,9 +155,10 @@ export class Detail {
     this.find(".facts dt").textContent = term || !e ? "Held for" : "Nobody leads for";
     set(this.find(".facts .held"), from !== null && !known ? `≥ ${time}` : time);
     set(this.find(".facts .since"), from === null ? "" : `${known ? "since" : "seen since"} ${clock(this.store.local(from))}`);
-    const [gap, how] = outcome(e, now);
+    const [gap, how] = outcome(e);
     set(this.find(".facts .gap"), gap);
     set(this.find(".facts .how"), how);
+    this.find(".facts .gap").parentElement.title = term?.how === "gap" ? "As etcd saw it: a leader that crashed may have been dead for up to its TTL before" : "";
     this.find(".facts .gap").parentElement.dataset.how = term?.how ?? "";
     if (e) strip(this.find(".strip"), e, this.store, this.#span, true);
     else this.find(".strip").replaceChildren();
@@ -163,10 +166,10 @@ export class Detail {
 }
 
 // outcome tells how the last change went.
-function outcome(e, now) {
+function outcome(e) {
   const term = e?.term;
   if (!e) return ["–", ""];
-  if (!term) return e.vacantSince === null ? ["–", ""] : ["open", `the leader was gone ${elapsed(now - e.vacantSince)} ago`];
+  if (!term) return ["open", "nobody is elected yet"];
   if (term.how === "handover") return ["no gap", "handed over in one step"];
   if (term.how === "gap") return [measured(term.gap), "without a leader before"];
   return term.how === "unseen" ? ["–", "was not seen"] : ["–", term.known ? "the first that was seen" : "none since the page looks"];

@@ -8,12 +8,12 @@ const most = 30_000; // that a handover may take
 export class HandOver {
   #el = find("#hand-over");
   #path = null;
+  #token = null; // of the leader that was asked about
   #abort = null;
 
-  constructor(store, headers, onDone) {
+  constructor(store, headers) {
     this.store = store;
     this.headers = headers;
-    this.onDone = onDone;
     this.find = (selector) => this.#el.querySelector(selector);
     this.find(".cancel").addEventListener("click", () => this.#el.close());
     this.find("form").addEventListener("submit", (e) => {
@@ -27,6 +27,7 @@ export class HandOver {
     const e = this.store.elections.get(path);
     if (!e?.leader || e.queue.length === 0) return;
     this.#path = path;
+    this.#token = e.leader.token;
     this.find("h2").textContent = `Hand over ${path}`;
     this.find(".about").textContent =
       `${name(e.leader)} leads with token ${e.leader.token}. It is told to stop, ends its work, and then the other one is elected: at no time are there two.`;
@@ -35,7 +36,7 @@ export class HandOver {
       ...e.queue.filter((m) => m.id !== "").map((m) => choice(m.id, name(m), "", false)),
     );
     this.#state("", "");
-    this.#el.showModal();
+    if (!this.#el.open) this.#el.showModal();
     this.find("input").focus();
   }
 
@@ -50,8 +51,12 @@ export class HandOver {
   async #send() {
     const path = this.#path;
     const id = this.find("input:checked").value;
-    const leader = name(this.store.elections.get(path)?.leader);
-    this.#state("", `Waiting for ${leader} to end its work…`);
+    const { leader } = this.store.elections.get(path) ?? {};
+    if (leader?.token !== this.#token) {
+      this.ask(path);
+      return this.#state(leader ? `Meanwhile ${name(leader)} was elected. Is it to hand over?` : "Meanwhile the leader is gone.", "");
+    }
+    this.#state("", `Waiting for ${name(leader)} to end its work…`);
     this.#abort = new AbortController();
     const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(most + 5000)]);
     try {
@@ -62,9 +67,7 @@ export class HandOver {
         signal,
       });
       if (!resp.ok) return this.#state(sentence((await problemOf(resp)).detail), "");
-      const next = await resp.json();
-      this.#el.close();
-      this.onDone(next);
+      this.#el.close(); // the stream tells the rest
     } catch (err) {
       if (this.#abort.signal.aborted) return; // cancelled: what was asked for may still be done
       this.#state(err.name === "TimeoutError" ? "It was not done in time." : "The agent does not answer.", "");
