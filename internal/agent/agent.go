@@ -96,7 +96,7 @@ func (a *Agent) listen() error {
 	most := a.cfg.MaxConnections
 	if files := openFiles(); files < most+spareFiles {
 		most = max(files-spareFiles, 1)
-		a.log.Warn("the system allows fewer open files than there may be connections", "open_files", files, "connections", most)
+		a.log.Info("the system allows fewer open files than there may be connections", "open_files", files, "connections", most)
 	}
 	a.listener = &listener{Listener: l, most: int64(most)}
 	return nil

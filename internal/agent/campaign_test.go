@@ -140,7 +140,7 @@ func TestTransfer(t *testing.T) {
 	a := s.campaign("web", "a", "ttl", "3s")
 	before := a.await("select")
 	b := s.campaign("web", "b", "ttl", "3s")
-	b.await("change")
+	b.waits()
 
 	if leader := s.want(200, "POST", "/v1/elections/web/transfer", ""); leader["id"] != "b" {
 		t.Errorf("leader %v", leader)

@@ -302,7 +302,7 @@ func (l *listening) ended() []event {
 type campaigner struct {
 	*listening
 	s         *server
-	path      string
+	id, path  string
 	candidacy string
 }
 
@@ -316,5 +316,19 @@ func (s *server) campaign(path, id string, more ...string) *campaigner {
 	segment := url.PathEscape(path)
 	l := s.listen("POST", "/v1/elections/"+segment+"/campaign", form.Encode())
 	opening := l.await("candidacy")
-	return &campaigner{l, s, "/v1/elections/" + segment, opening.data["candidacy"].(string)}
+	return &campaigner{l, s, id, "/v1/elections/" + segment, opening.data["candidacy"].(string)}
+}
+
+// waits returns when the campaigner is in the queue.
+func (c *campaigner) waits() {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		list := c.s.want(200, "GET", c.path+"/candidates", "")["candidates"].([]any)
+		for _, other := range list {
+			if m := other.(map[string]any); m["id"] == c.id && m["token"] == nil {
+				return
+			}
+		}
+	}
+	c.t.Fatalf("%s is not in the queue", c.id)
 }

@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// printedLine is one that a program has printed.
+type printedLine struct {
+	text string
+	at   time.Time
+}
+
+// program is an example that runs.
+type program struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines chan printedLine
+}
+
+func startExample(t *testing.T, interpreter, file string, env ...string) *program {
+	t.Helper()
+	file, err := filepath.Abs(filepath.Join("../../examples/agent", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{t: t, cmd: exec.Command(interpreter, file, "web", "example", "its value"), lines: make(chan printedLine, 1000)}
+	p.cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1"), env...)
+	p.cmd.Stderr = testLog{t}
+	p.cmd.WaitDelay = time.Second
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			p.lines <- printedLine{s.Text(), time.Now()}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-read
+		_ = p.cmd.Wait()
+	})
+	return p
+}
+
+// await waits for the next line, which must begin with that.
+func (p *program) await(prefix string) printedLine {
+	p.t.Helper()
+	select {
+	case l := <-p.lines:
+		if !strings.HasPrefix(l.text, prefix) {
+			p.t.Fatalf("it printed %q, want %q", l.text, prefix)
+		}
+		return l
+	case <-time.After(patience):
+		p.t.Fatalf("it did not print %q", prefix)
+	}
+	panic("not reached")
+}
+
+// The examples take part, stop when they are told to, stop by themselves when the agent goes silent, before anybody else is
+// elected, and come back.
+func TestExamples(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the examples read /proc/uptime")
+	}
+	for file, interpreter := range map[string]string{"candidate.py": "python3", "candidate.mjs": "node", "candidate.sh": "bash"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			needed := []string{interpreter}
+			if interpreter == "bash" {
+				needed = append(needed, "curl", "sed")
+			}
+			for _, program := range needed {
+				if _, err := exec.LookPath(program); err != nil {
+					t.Skipf("there is no %s here", program)
+				}
+			}
+			testExample(t, interpreter, file)
+		})
+	}
+}
+
+func testExample(t *testing.T, interpreter, file string) {
+	etcd := testEtcd(t)
+	beside, out := child(t, "agent", etcd.Endpoints()[0])
+	if !out.Scan() {
+		t.Fatal("the agent did not start")
+	}
+	s := serverOn(t, etcd) // another one
+	p := startExample(t, interpreter, file, "LOCKED_AGENT="+out.Text(), "LOCKED_TTL=3s")
+	p.await("lead ")
+	b := s.campaign("web", "b", "ttl", "3s")
+	b.awaitWhere("change", func(e event) bool { return e.data["value"] == "its value" })
+	b.waits()
+
+	// It is told.
+	s.want(200, "POST", "/v1/elections/web/transfer", "id=b")
+	p.await("stop transferred")
+	b.await("select")
+	go func() {
+		b.await("deselect")
+		s.want(204, "POST", "/v1/elections/web/release", "candidacy="+b.candidacy)
+	}()
+	s.want(200, "POST", "/v1/elections/web/transfer", "id=example")
+	p.await("lead ")
+
+	// It is told nothing any more.
+	if err := beside.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stopped := p.await("stop the agent is silent")
+	if elected := b.await("select"); elected.at.Before(stopped.at) {
+		t.Errorf("it stopped %v after the next one was elected", stopped.at.Sub(elected.at))
+	}
+	if err := beside.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	b.close()
+	p.await("lead ")
+
+	// It is asked to end, or crashes.
+	c := s.campaign("web", "c", "ttl", "3s")
+	c.await("change")
+	_ = p.cmd.Process.Signal(map[bool]os.Signal{true: os.Interrupt, false: os.Kill}[interpreter == "bash"])
+	c.await("select")
+}
