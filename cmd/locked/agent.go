@@ -100,7 +100,7 @@ func (o *agentOptions) check(given func(flag string) bool) error {
 	case o.DrainTimeout <= 0:
 		return usagef("--drain-timeout %v: must be more than 0", o.DrainTimeout)
 	}
-	return nil
+	return o.explain(o.Config.Check())
 }
 
 func (o *agentOptions) run(ctx context.Context, stdout, stderr io.Writer) (err error) {

@@ -53,10 +53,8 @@ func New(client *clientv3.Client, cfg Config, opts ...locked.Option) (*Agent, er
 		ending: make(chan struct{}),
 	}
 	var err error
-	if cfg.TokenFile != "" {
-		if a.tokens, err = readTokens(cfg.TokenFile, a.log); err != nil {
-			return nil, &ConfigError{"TokenFile", cfg.TokenFile, err.Error()}
-		}
+	if a.tokens, err = cfg.tokens(); err != nil {
+		return nil, err
 	}
 	transport, err := cfg.tls()
 	if err != nil {

@@ -58,6 +58,18 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("agent: %s %q: %s", e.Field, e.Value, e.Want)
 }
 
+// Check refuses what cannot work or is not safe, as [New] does, without doing anything.
+func (c Config) Check() error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if _, err := c.tls(); err != nil {
+		return err
+	}
+	_, err := c.tokens()
+	return err
+}
+
 // check fills in defaults, and refuses what cannot work or is not safe.
 func (c *Config) check() error {
 	setDefault(&c.Listen, DefaultListen)
@@ -124,6 +136,18 @@ func (c *Config) checkListen() error {
 		return &ConfigError{"Listen", c.Listen, "the port must be a number from 0 to 65535"}
 	}
 	return nil
+}
+
+// tokens gives those of the file, nil for none.
+func (c *Config) tokens() (*tokens, error) {
+	if c.TokenFile == "" {
+		return nil, nil
+	}
+	t, err := readTokens(c.TokenFile, c.Logger)
+	if err != nil {
+		return nil, &ConfigError{"TokenFile", c.TokenFile, err.Error()}
+	}
+	return t, nil
 }
 
 // tls gives the settings for callers, nil for none.

@@ -71,7 +71,7 @@ func (t *tokens) current() []token {
 		err = t.read()
 	}
 	if err != nil {
-		t.log.Error("token file not read again: going on with what it was", "error", err)
+		t.log.Error("token file not read again: going on with what it was", "file", t.file, "error", err)
 	}
 	return t.list
 }
@@ -87,7 +87,7 @@ func (t *tokens) read() error {
 	}
 	list, err := parseTokens(text)
 	if err != nil {
-		return fmt.Errorf("%s: %w", t.file, err)
+		return err
 	}
 	t.list, t.changed, t.looked = list, info.ModTime(), time.Now()
 	return nil
