@@ -15,7 +15,7 @@ var candidateFaults = map[string]candidateFault{
 		r.proc.Kill()
 		sleep(ctx, s.times(p, 0.1, 1))
 		if err := r.start(); err != nil {
-			r.failed = err
+			r.fail(err)
 		}
 		return "its process ended"
 	},
@@ -39,7 +39,12 @@ var candidateFaults = map[string]candidateFault{
 	kindDeaf: func(ctx context.Context, s *stage, p plan, r *racer) string {
 		return r.gates(ctx, s.times(p, 1.2, 2), false, true)
 	},
-	kindDrip:  drip,
+	kindDrip: func(ctx context.Context, s *stage, p plan, r *racer) string {
+		return r.slow(ctx, s.times(p, 2, 3), (*cluster.Gate).Drip, s.times(p, 0.1, 0.5))
+	},
+	kindLag: func(ctx context.Context, s *stage, p plan, r *racer) string {
+		return r.slow(ctx, s.times(p, 2, 3), (*cluster.Gate).Lag, s.times(p, 0.1, 0.3))
+	},
 	kindReset: reset,
 	kindLate:  late,
 	kindCompact: func(ctx context.Context, s *stage, p plan, r *racer) string {
@@ -113,17 +118,18 @@ func held(n int64) string {
 	return fmt.Sprintf("%d pieces held back", n)
 }
 
-func drip(ctx context.Context, s *stage, p plan, r *racer) string {
+// slow delays the answers to a candidate, in one way or another.
+func (r *racer) slow(ctx context.Context, d time.Duration, how func(*cluster.Gate, time.Duration), delay time.Duration) string {
 	before := r.touched()
 	for _, l := range r.links {
-		l.Down.Drip(s.times(p, 0.1, 0.5))
+		how(l.Down, delay)
 	}
-	sleep(ctx, s.times(p, 2, 3))
+	sleep(ctx, d)
 	for _, l := range r.links {
-		l.Down.Drip(0)
+		how(l.Down, 0)
 	}
 	if n := r.touched() - before; n > 0 {
-		return fmt.Sprintf("%d answers delayed", n)
+		return fmt.Sprintf("%d answers were %s late", n, short(delay))
 	}
 	return ""
 }

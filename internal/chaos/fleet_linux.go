@@ -38,7 +38,7 @@ type racer struct {
 	board  *board
 	starts int
 	busy   bool // a fault is being made to it
-	failed error
+	failed error // it could not be started again
 }
 
 func (f *fleet) add(links []*cluster.Link) error {
@@ -144,12 +144,21 @@ func (f *fleet) awaitLeaders(ctx context.Context) (vacant []int) {
 	}
 }
 
+func (r *racer) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = err
+}
+
 // ended tells of a process that has ended although nobody made it.
 func (f *fleet) ended() error {
 	for _, r := range f.all {
 		r.mu.Lock()
-		p, busy := r.proc, r.busy
+		p, busy, failed := r.proc, r.busy, r.failed
 		r.mu.Unlock()
+		if failed != nil {
+			return fmt.Errorf("candidate %s: %w", r.name, failed)
+		}
 		select {
 		case <-p.Done():
 			if !busy {

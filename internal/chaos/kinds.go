@@ -10,6 +10,7 @@ const (
 	kindMute    = "mute"
 	kindDeaf    = "deaf"
 	kindDrip    = "drip"
+	kindLag     = "lag"
 	kindReset   = "reset"
 	kindLate    = "late"
 	kindCompact = "compact"
@@ -51,6 +52,7 @@ var Kinds = []Kind{
 	{kindMute, "what a candidate sends is held back", false},
 	{kindDeaf, "what a candidate is sent is held back", false},
 	{kindDrip, "answers come to a candidate one by one, each late", false},
+	{kindLag, "all that a candidate is sent comes late, as over a long way", false},
 	{kindReset, "a candidate's connections are reset", false},
 	{kindLate, "requests are held back until they were given up and somebody else leads, and are committed then", false},
 	{kindCompact, "etcd's history is compacted while a candidate is cut off, whose connections are then reset", false},
@@ -76,7 +78,7 @@ var Kinds = []Kind{
 var lanes = []lane{
 	{"candidates", 2, []string{
 		kindKill, kindKill, kindStop, kindStop, kindBlink, kindFreeze, kindCut, kindCut, kindMute, kindDeaf, kindDeaf,
-		kindDrip, kindReset, kindReset, kindLate, kindLate, kindCompact,
+		kindDrip, kindLag, kindReset, kindReset, kindLate, kindLate, kindCompact,
 	}, 0.1, 0.9},
 	{"leaders", 1, []string{kindLeave, kindYield}, 1, 2},
 	{"members", 1, []string{

@@ -57,9 +57,6 @@ func (r *run) report() {
 		return
 	}
 	p := Progress{Phase: *r.phase.Load(), Duration: r.Duration, Changes: int(r.changes.Load())}
-	if r.history != nil && r.history.Begin != 0 {
-		p.Elapsed = now() - r.history.Begin
-	}
 	for _, f := range r.list() {
 		p.Faults++
 		if f.Hit {
@@ -68,6 +65,9 @@ func (r *run) report() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.history != nil && r.history.Begin != 0 {
+		p.Elapsed = now() - r.history.Begin
+	}
 	p.Violations = len(r.found)
 	p.News = r.found[min(r.told, len(r.found)):]
 	r.told = max(r.told, len(r.found))

@@ -221,8 +221,9 @@ func (r *run) wanted(kind string) bool {
 
 // rounds makes faults until time is up, or a rule that was broken has been found out.
 func (r *run) rounds(ctx context.Context) {
-	r.history.Begin = now()
-	end := r.history.Begin + r.Duration
+	begin := now()
+	r.note(func(h *History) { h.Begin = begin })
+	end := begin + r.Duration
 	list := schedules(r.Seed, r.Elections, r.wanted)
 	finales := slices.DeleteFunc([]string{kindCrash, kindBlackout}, func(kind string) bool { return !r.wanted(kind) })
 	for n := 0; ctx.Err() == nil && now() < end && !r.foundOut(); n++ {
@@ -244,7 +245,14 @@ func (r *run) rounds(ctx context.Context) {
 		}
 		r.calm(ctx)
 	}
-	r.history.End = now()
+	r.note(func(h *History) { h.End = now() })
+}
+
+// note writes down what this process itself does.
+func (r *run) note(f func(*History)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(r.history)
 }
 
 func (r *run) lane(ctx context.Context, s *schedule) {
@@ -266,7 +274,7 @@ func (r *run) calm(ctx context.Context) {
 		c.All = now()
 	}
 	c.End = now()
-	r.history.Calms = append(r.history.Calms, c)
+	r.note(func(h *History) { h.Calms = append(h.Calms, c) })
 }
 
 func (r *run) foundOut() bool {
@@ -309,7 +317,11 @@ func (r *racer) token(election int) int64 {
 
 // record puts together all that was written down so far.
 func (r *run) record() (*History, error) {
+	r.mu.Lock()
 	h := *r.history
+	h.Calms = slices.Clone(h.Calms)
+	h.Leaders, h.Probes = slices.Clone(r.leaders), slices.Clone(r.probes)
+	r.mu.Unlock()
 	var err error
 	if h.Beliefs, h.Writes, err = r.fleet.collect(); err != nil {
 		return nil, err
@@ -317,9 +329,6 @@ func (r *run) record() (*History, error) {
 	var lost error
 	h.Changes, h.Reads, lost = r.watched.collect()
 	h.Faults = r.list()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	h.Leaders, h.Probes = slices.Clone(r.leaders), slices.Clone(r.probes)
 	if lost != nil {
 		return &h, errors.Join(errHistory, lost)
 	}

@@ -16,6 +16,7 @@ type Gate struct {
 	shut  int           // by how many faults
 	open  chan struct{} // closed while bytes pass
 	delay time.Duration // of each piece, one after the other
+	lag   time.Duration // of each piece, counted from when it was sent
 }
 
 // NewGate gives an open gate.
@@ -50,6 +51,13 @@ func (g *Gate) Drip(delay time.Duration) {
 	g.delay = delay
 }
 
+// Lag delays all pieces alike, as a long way does. It is for links. 0 ends that.
+func (g *Gate) Lag(lag time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lag = lag
+}
+
 // Touched counts the pieces that were held back or delayed.
 func (g *Gate) Touched() int64 { return g.touched.Load() }
 
@@ -59,20 +67,40 @@ func (g *Gate) state() (open <-chan struct{}, shut bool, delay time.Duration) {
 	return g.open, g.shut > 0, g.delay
 }
 
+// passAt is pass for a piece that was sent at a time.
+func (g *Gate) passAt(sent time.Time, done <-chan struct{}) bool {
+	g.mu.Lock()
+	lag := g.lag
+	g.mu.Unlock()
+	if lag > 0 {
+		g.touched.Add(1)
+		if !delayed(lag-time.Since(sent), done) {
+			return false
+		}
+	}
+	return g.pass(done)
+}
+
+// delayed reports whether a time has passed before done is closed.
+func delayed(d time.Duration, done <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-done:
+		return false
+	}
+}
+
 // pass waits until a piece may go on, and reports whether it ever will.
 func (g *Gate) pass(done <-chan struct{}) bool {
 	open, shut, delay := g.state()
 	if shut || delay > 0 {
 		g.touched.Add(1)
 	}
-	if delay > 0 {
-		t := time.NewTimer(delay)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-done:
-			return false
-		}
+	if delay > 0 && !delayed(delay, done) {
+		return false
 	}
 	for shut {
 		select {

@@ -181,22 +181,48 @@ func (w *Link) forget(c *linkConn) {
 	w.conns = slices.DeleteFunc(w.conns, func(other *linkConn) bool { return other == c })
 }
 
+// piece is what was read at once, and when.
+type piece struct {
+	bytes []byte
+	at    time.Time
+}
+
+// inFlight is how many pieces may be on their way in one direction.
+const inFlight = 256
+
 // carry moves bytes in one direction, and ends both when that is over. What c sends may be captured.
 func (w *Link) carry(to, from *net.TCPConn, gate *Gate, c *linkConn) {
 	defer to.Close()
 	defer from.Close()
+	pieces, gone := make(chan piece, inFlight), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for p := range pieces {
+			if !gate.passAt(p.at, w.ctx.Done()) {
+				return
+			}
+			if _, err := to.Write(p.bytes); err != nil {
+				return
+			}
+		}
+	}()
+	w.receive(from, gate, c, pieces, gone)
+	close(pieces)
+	<-gone
+}
+
+// receive reads pieces until nothing comes any more, or goes on.
+func (w *Link) receive(from *net.TCPConn, gate *Gate, c *linkConn, pieces chan<- piece, gone <-chan struct{}) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		if n > 0 {
-			switch {
-			case w.captures(c, buffer[:n]):
-				gate.touched.Add(1)
-			case !gate.pass(w.ctx.Done()):
+		if n > 0 && w.captures(c, buffer[:n]) {
+			gate.touched.Add(1)
+		} else if n > 0 {
+			select {
+			case pieces <- piece{slices.Clone(buffer[:n]), time.Now()}:
+			case <-gone:
 				return
-			default:
-				_, werr := to.Write(buffer[:n])
-				err = errors.Join(err, werr)
 			}
 		}
 		if err != nil {

@@ -163,6 +163,23 @@ func TestDrip(t *testing.T) {
 	}
 }
 
+// Many pieces are late together, not one after the other.
+func TestLag(t *testing.T) {
+	s, l, c := connected(t)
+	l.Down.Lag(100 * time.Millisecond)
+	begin := time.Now()
+	for range 20 {
+		c.says(t, "x\n")
+		s.gets(t, "x\n")
+	}
+	for range 20 {
+		c.hears(t, "x\n")
+	}
+	if took := time.Since(begin); took < 100*time.Millisecond || took > time.Second {
+		t.Errorf("twenty answers took %v", took)
+	}
+}
+
 func TestReset(t *testing.T) {
 	_, l, c := connected(t)
 	if n := l.Reset(); n != 1 {
