@@ -38,7 +38,8 @@ type report struct {
 // token to a key through its term, and it goes on with that until a write that was begun after the term was refused.
 func runClient() error {
 	var s clientSettings
-	if err := readSettings(&s); err != nil {
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := readSettings(&s, cancel); err != nil {
 		return err
 	}
 	l, err := New(s.Endpoint, testOptions()...)
@@ -49,11 +50,6 @@ func runClient() error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		awaitRelease()
-		cancel()
-	}()
 	r := &reporter{out: json.NewEncoder(os.Stdout)}
 	go r.ask(n)
 	if err := n.Lead(ctx, func(ctx context.Context, term *Term) error { return r.work(ctx, term, s.Key) }); err != context.Canceled {
@@ -130,13 +126,13 @@ func stopClient(t *testing.T, e *etcd, path string, round int) {
 	next := candidateFor(t, l, path, "next", time.Minute)
 	start(t, next)
 
-	p.pause()
+	p.Pause()
 	stopped := systemClock{}.Now()
 	eventually(t, "another node is elected", next.IsSelected)
 	elected := systemClock{}.Now()
 	time.Sleep(max(0, stopped+stoppedTTL+500*time.Millisecond-elected))
 	resumed := systemClock{}.Now()
-	p.resume()
+	p.Resume()
 
 	after := func(what string) func(report) bool {
 		return func(r report) bool { return r.What == what && r.At >= resumed }

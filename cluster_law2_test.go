@@ -18,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 
+	"github.com/samcday/locked/internal/chaos/cluster"
 	"github.com/samcday/locked/internal/election"
 )
 
@@ -83,7 +84,7 @@ func testLeaderFaults(t *testing.T, faults ...leaderFault) {
 }
 
 // faultRound has twenty holders of terms of their own, most of which reach etcd through members that are not stopped.
-func faultRound(c *cluster, round int, fault leaderFault) *tally {
+func faultRound(c *etcdCluster, round int, fault leaderFault) *tally {
 	victim, term := c.leader()
 	holders, stop := hold(c, victim, fmt.Sprintf("/round%d/", round))
 	defer stop()
@@ -103,29 +104,29 @@ func faultRound(c *cluster, round int, fault leaderFault) *tally {
 }
 
 // strike does to the etcd leader what the fault says, and goes on until every lease has shown whether it lives.
-func strike(c *cluster, victim int, fault leaderFault) {
-	m := c.members[victim]
-	m.pause()
+func strike(c *etcdCluster, victim int, fault leaderFault) {
+	m := c.Members[victim].Process()
+	m.Pause()
+	heal := func() {}
 	if fault.cutOff > 0 {
-		c.partition.isolate(victim)
+		heal = cluster.Shut(c.Mesh.Around(victim, true, true)...)
 	}
 	time.Sleep(fault.pause)
-	m.resume()
+	m.Resume()
 	time.Sleep(fault.cutOff)
-	c.partition.heal()
+	heal()
 	time.Sleep(pausedTTL)
 }
 
 // hold starts lockers, or sessions of etcd's own, with two holders each, and waits until all of these hold a term. Their
 // leases are renewed at different times.
-func hold(c *cluster, victim int, prefix string) (holders []*holder, stop func()) {
+func hold(c *etcdCluster, victim int, prefix string) (holders []*holder, stop func()) {
 	c.t.Helper()
-	others := c.others(victim)
-	all := []string{c.members[0].endpoint, c.members[1].endpoint, c.members[2].endpoint}
+	others, all := c.endpoints(victim), c.endpoints(-1)
 	var stops []func()
 	for i, group := range []string{"one", "other", "all", "one", "other", "victim", "one", "other", "all", "one"} {
 		endpoints := map[string][]string{
-			"one": {others[0].endpoint}, "other": {others[1].endpoint}, "all": all, "victim": {c.members[victim].endpoint},
+			"one": others[:1], "other": others[1:], "all": all, "victim": {c.Members[victim].Addr()},
 		}[group]
 		start := holdTerms
 		if *against == "concurrency" {
@@ -150,7 +151,7 @@ func hold(c *cluster, victim int, prefix string) (holders []*holder, stop func()
 }
 
 // holdTerms has nodes of one Locker hold terms.
-func holdTerms(c *cluster, endpoints, paths []string) (holders []*holder, stop func()) {
+func holdTerms(c *etcdCluster, endpoints, paths []string) (holders []*holder, stop func()) {
 	c.t.Helper()
 	l, err := New(strings.Join(endpoints, ","), testOptions()...)
 	if err != nil {
@@ -173,7 +174,7 @@ func holdTerms(c *cluster, endpoints, paths []string) (holders []*holder, stop f
 
 // holdElections has elections of etcd's own hold terms as its documentation shows: campaign, lead until the session is
 // done, begin again.
-func holdElections(c *cluster, endpoints, paths []string) (holders []*holder, stop func()) {
+func holdElections(c *etcdCluster, endpoints, paths []string) (holders []*holder, stop func()) {
 	client := dial(c.t, clientv3.Config{Endpoints: endpoints})
 	ctx, cancel := context.WithCancel(c.t.Context())
 	var campaigns sync.WaitGroup
@@ -228,13 +229,9 @@ type sight struct {
 	wrong time.Time // since when the belief is known to be wrong
 }
 
-func newWitness(c *cluster, victim int, holders []*holder) *witness {
-	var endpoints []string
-	for _, m := range c.others(victim) {
-		endpoints = append(endpoints, m.endpoint)
-	}
+func newWitness(c *etcdCluster, victim int, holders []*holder) *witness {
 	w := &witness{
-		t: c.t, client: dial(c.t, clientv3.Config{Endpoints: endpoints}),
+		t: c.t, client: dial(c.t, clientv3.Config{Endpoints: c.endpoints(victim)}),
 		holders: holders, sights: map[*holder]*sight{}, tally: newTally(),
 	}
 	for _, h := range holders {

@@ -4,23 +4,19 @@ package locked
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"sync"
-	"syscall"
 	"testing"
+
+	"github.com/samcday/locked/internal/chaos/cluster"
 )
 
 // The test binary runs itself again as other programs: members of an etcd cluster, and a client. They are processes, so
 // that they can be stopped by a signal.
 
-const (
-	roleVar     = "LOCKED_TEST_ROLE"     // what a process is to be; nothing in the test itself
-	settingsVar = "LOCKED_TEST_SETTINGS" // of that role, as JSON
-)
+const roleVar = "LOCKED_TEST_ROLE" // what a process is to be; nothing in the test itself
 
 // A process that has a role ends here, before a test begins.
 func init() {
@@ -42,64 +38,46 @@ func init() {
 	os.Exit(0)
 }
 
-func readSettings(settings any) error {
-	return json.Unmarshal([]byte(os.Getenv(settingsVar)), settings)
+func role(name string) cluster.Command {
+	return cluster.Command{Path: os.Args[0], Args: os.Args[:1], Env: []string{roleVar + "=" + name}, Stderr: os.Stderr}
 }
 
-// awaitRelease returns when the test closes the standard input of this process, or is gone.
-func awaitRelease() { io.Copy(io.Discard, os.Stdin) }
+// readSettings reads those of this process. Released is called when the test closes its input, or is gone.
+func readSettings(settings any, released func()) error {
+	in := bufio.NewReader(os.Stdin)
+	if err := cluster.Settings(in, settings); err != nil {
+		return err
+	}
+	go func() {
+		io.Copy(io.Discard, in)
+		released()
+	}()
+	return nil
+}
 
 // process is a run of the test binary in a role. It does not outlive the test, however that ends.
 type process struct {
-	t    testing.TB
-	cmd  *exec.Cmd
-	in   io.Closer
-	done chan struct{} // closed when it has ended
+	*cluster.Process
+	t testing.TB
 
-	mu     sync.Mutex
-	lines  []string // of its standard output
-	killed bool
+	mu    sync.Mutex
+	lines []string // of its standard output
 }
 
-func startProcess(t testing.TB, role string, settings any, env ...string) *process {
+func startProcess(t testing.TB, name string, settings any) *process {
 	t.Helper()
-	encoded, err := json.Marshal(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{t: t, cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), roleVar+"="+role, settingsVar+"="+string(encoded))
-	p.cmd.Env = append(p.cmd.Env, env...)
-	p.cmd.Stderr = os.Stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go p.read(out)
-	t.Cleanup(p.kill)
-	return p
-}
-
-func (p *process) read(out io.Reader) {
-	defer close(p.done)
-	for s := bufio.NewScanner(out); s.Scan(); {
+	p := &process{t: t}
+	var err error
+	p.Process, err = cluster.Run(role(name), settings, func(line string) {
 		p.mu.Lock()
-		p.lines = append(p.lines, s.Text())
-		p.mu.Unlock()
+		defer p.mu.Unlock()
+		p.lines = append(p.lines, line)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	err := p.cmd.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err != nil && !p.killed {
-		p.t.Errorf("process %d ended: %v", p.cmd.Process.Pid, err)
-	}
+	t.Cleanup(p.Kill)
+	return p
 }
 
 // output gives the lines that it has written, from the first that is wanted on.
@@ -109,28 +87,12 @@ func (p *process) output(first int) []string {
 	return p.lines[first:]
 }
 
-func (p *process) signal(s syscall.Signal) {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatalf("process %d: %v: %v", p.cmd.Process.Pid, s, err)
-	}
-}
-
-// pause stops the process as it stands, until it is resumed.
-func (p *process) pause()  { p.signal(syscall.SIGSTOP) }
-func (p *process) resume() { p.signal(syscall.SIGCONT) }
-
-// release tells it to end by itself, and waits for that.
+// release tells it to end by itself, waits for that, and looks whether it did so cleanly.
 func (p *process) release() {
 	p.t.Helper()
-	p.in.Close()
-	within(p.t, p.done, "the end of a process")
-}
-
-func (p *process) kill() {
-	p.mu.Lock()
-	p.killed = true
-	p.mu.Unlock()
-	p.cmd.Process.Kill()
-	<-p.done
+	p.Release()
+	within(p.t, p.Done(), "the end of a process")
+	if !p.Succeeded() {
+		p.t.Errorf("process %d failed", p.PID())
+	}
 }

@@ -89,18 +89,7 @@ func (r *racer) shut(up, down bool) (heal func()) {
 			gates = append(gates, l.Down)
 		}
 	}
-	return shut(gates)
-}
-
-func shut(gates []*cluster.Gate) (heal func()) {
-	for _, g := range gates {
-		g.Shut()
-	}
-	return func() {
-		for _, g := range gates {
-			g.Open()
-		}
-	}
+	return cluster.Shut(gates...)
 }
 
 func (r *racer) gates(ctx context.Context, d time.Duration, up, down bool) string {

@@ -89,23 +89,13 @@ func (s *stage) pauseMember(ctx context.Context, victim int, d time.Duration) st
 }
 
 func (s *stage) cutMember(ctx context.Context, victim int, d time.Duration, out, in bool) string {
-	return s.cutGates(ctx, s.around(victim, out, in), d)
-}
-
-func (s *stage) around(victim int, out, in bool) (gates []*cluster.Gate) {
-	if out {
-		gates = append(gates, s.cluster.Mesh.Outbound(victim)...)
-	}
-	if in {
-		gates = append(gates, s.cluster.Mesh.Inbound(victim)...)
-	}
-	return gates
+	return s.cutGates(ctx, s.cluster.Mesh.Around(victim, out, in), d)
 }
 
 // cutGates shuts gates between members for a time, and tells how far they came apart meanwhile.
 func (s *stage) cutGates(ctx context.Context, gates []*cluster.Gate, d time.Duration) string {
 	before := touched(gates)
-	heal := shut(gates)
+	heal := cluster.Shut(gates...)
 	sleep(ctx, d)
 	behind := s.behind(ctx)
 	heal()
@@ -140,10 +130,10 @@ func (s *stage) behind(ctx context.Context) uint64 {
 // stopAndCut stops the leader, and cuts it off from its peers until it must have found out, some time after it went on.
 func (s *stage) stopAndCut(ctx context.Context, victim int, d time.Duration) string {
 	m := s.cluster.Members[victim].Process()
-	gates := s.around(victim, true, true)
+	gates := s.cluster.Mesh.Around(victim, true, true)
 	before := touched(gates)
 	m.Pause()
-	heal := shut(gates)
+	heal := cluster.Shut(gates...)
 	sleep(ctx, d)
 	m.Resume()
 	sleep(ctx, 3*electionTimeout)

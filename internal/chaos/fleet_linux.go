@@ -37,7 +37,7 @@ type racer struct {
 	proc   *cluster.Process
 	board  *board
 	starts int
-	busy   bool // a fault is being made to it
+	busy   bool  // a fault is being made to it
 	failed error // it could not be started again
 }
 

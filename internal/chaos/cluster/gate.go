@@ -44,6 +44,18 @@ func (g *Gate) Open() {
 	}
 }
 
+// Shut shuts gates; heal opens them again.
+func Shut(gates ...*Gate) (heal func()) {
+	for _, g := range gates {
+		g.Shut()
+	}
+	return func() {
+		for _, g := range gates {
+			g.Open()
+		}
+	}
+}
+
 // Drip delays each piece, also those behind one that waits: a queue of answers comes out one by one. 0 ends that.
 func (g *Gate) Drip(delay time.Duration) {
 	g.mu.Lock()

@@ -78,21 +78,14 @@ func (m *Mesh) close() {
 // Gate is that of what one member sends to another.
 func (m *Mesh) Gate(from, to int) *Gate { return m.gates[from][to] }
 
-// Outbound and Inbound are the gates of what a member sends to all others, and they to it.
-func (m *Mesh) Outbound(member int) (gates []*Gate) {
-	for to := range m.gates {
-		if to != member {
-			gates = append(gates, m.gates[member][to])
+// Around gives the gates of what a member sends to all others, of what they send to it, or both.
+func (m *Mesh) Around(member int, out, in bool) (gates []*Gate) {
+	for other := range m.gates {
+		if other != member && out {
+			gates = append(gates, m.gates[member][other])
 		}
-	}
-	return gates
-}
-
-// Inbound gives the gates of what all others send to a member.
-func (m *Mesh) Inbound(member int) (gates []*Gate) {
-	for from := range m.gates {
-		if from != member {
-			gates = append(gates, m.gates[from][member])
+		if other != member && in {
+			gates = append(gates, m.gates[other][member])
 		}
 	}
 	return gates

@@ -86,6 +86,9 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Succeeded reports whether the process, which has ended, did so with code 0.
+func (p *Process) Succeeded() bool { return p.cmd.ProcessState.Success() }
+
 // Pause stops the process as it stands, until Resume.
 func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
 
