@@ -162,22 +162,18 @@ func everybody(*subscription) bool { return true }
 
 // subscribe begins to listen to a path, and to a node of it if one is named.
 func (l *Locker) subscribe(ctx context.Context, path string, n *Node) <-chan Event {
-	ctx, cancel := context.WithCancel(ctx)
-	s := newSubscription(ctx, n, &l.counters.dropped)
-	l.post(func() { l.listen(s, path, cancel) })
+	s := newSubscription(l, ctx, n)
+	l.post(func() { l.listen(s, path) })
 	if l.ctx.Err() != nil { // nobody would end it
 		<-l.closed
-		s.refuse(cancel)
+		s.end()
 	}
 	return s.out
 }
 
-func (l *Locker) listen(s *subscription, path string, cancel context.CancelFunc) {
+func (l *Locker) listen(s *subscription, path string) {
 	if l.closing {
-		s.refuse(cancel)
-		return
-	}
-	if !s.take() {
+		s.end()
 		return
 	}
 	c := l.contest(path)
@@ -196,14 +192,14 @@ func (l *Locker) listen(s *subscription, path string, cancel context.CancelFunc)
 			s.push(Event{Kind: Select, Path: path, ID: n.id, Value: n.LocalValue(), Token: key.Create, Revision: key.Mod, At: time.Now()})
 		}
 	}
-	stop := context.AfterFunc(l.ctx, cancel)
-	l.spawn(func() {
-		s.run()
-		stop()
-		cancel()
-		l.post(func() {
-			delete(c.subs, s)
-			c.release()
-		})
-	})
+	s.begin(c)
+}
+
+// unlisten ends all subscriptions.
+func (l *Locker) unlisten() {
+	for _, c := range l.contests {
+		for s := range c.subs {
+			s.end()
+		}
+	}
 }

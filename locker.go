@@ -181,6 +181,7 @@ func (l *Locker) run() {
 			for _, f := range l.box.take() {
 				f() // they see a locker that is closing, and answer whoever waits
 			}
+			l.unlisten()
 			return
 		}
 	}

@@ -3,39 +3,72 @@ package locked
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 )
 
-// subscription carries events to one receiver, which may be slow: the loop never waits for it. Pings and refreshes are
-// left out while anything is pending, and when too much is pending the changes of state are merged to the latest.
+// subscription carries events to one receiver, which may be slow: the loop never waits for it. An event goes into the
+// channel at once; when that is full, a goroutine hands on what is pending, for as long as anything is. Pings and refreshes
+// are left out meanwhile, and when too much is pending the changes of state are merged to the latest.
 type subscription struct {
-	out     chan Event
-	done    context.Context
-	node    *Node // whose own events it gets too
-	dropped *atomic.Int64
-	wake    chan struct{}
-	once    atomic.Bool // it was taken up, or refused
+	l    *Locker
+	out  chan Event
+	ctx  context.Context // ends it, as the locker does
+	node *Node           // whose own events it gets too
+	c    *contest        // that it listens to, once it was taken up
 
 	mu       sync.Mutex
 	pending  []Event
+	draining bool // a goroutine hands them on
 	selected bool // as told by all but the pending events
+	over     bool
+	unwatch  func() bool // forgets about ctx
 }
 
-// backlog is how many events may be pending before they are merged.
-const backlog = 64
+const (
+	buffer  = 8  // events that a receiver may be behind before it counts as slow
+	backlog = 64 // how many may be pending before they are merged
+)
 
-func newSubscription(ctx context.Context, n *Node, dropped *atomic.Int64) *subscription {
-	return &subscription{out: make(chan Event, 8), done: ctx, node: n, dropped: dropped, wake: make(chan struct{}, 1)}
+func newSubscription(l *Locker, ctx context.Context, n *Node) *subscription {
+	return &subscription{l: l, out: make(chan Event, buffer), ctx: ctx, node: n}
 }
 
-// take reports whether the subscription is to be carried out: it is, or is refused, once.
-func (s *subscription) take() bool { return s.once.CompareAndSwap(false, true) }
+// begin makes the end of its context end it.
+func (s *subscription) begin(c *contest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.c = c
+	s.unwatch = context.AfterFunc(s.ctx, s.end)
+}
 
-// refuse ends a subscription of a locker that is closed.
-func (s *subscription) refuse(cancel context.CancelFunc) {
-	if s.take() {
-		close(s.out)
-		cancel()
+// end closes the channel, after what is pending as far as the receiver's buffer goes.
+func (s *subscription) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.over = true
+	if !s.draining { // otherwise that goroutine does it
+		s.finish()
+	}
+}
+
+// finish is the last thing that happens. The lock is held.
+func (s *subscription) finish() {
+	for _, e := range s.pending {
+		select {
+		case s.out <- e:
+		default:
+		}
+	}
+	s.pending = nil
+	close(s.out)
+	if s.c != nil {
+		s.unwatch()
+		s.l.post(func() {
+			delete(s.c.subs, s)
+			s.c.release()
+		})
 	}
 }
 
@@ -43,18 +76,37 @@ func (s *subscription) refuse(cancel context.CancelFunc) {
 func (s *subscription) push(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if (e.Kind == Ping || e.Kind == Refresh) && len(s.pending) > 0 {
-		s.dropped.Add(1)
-		return
+	switch {
+	case s.over:
+	case !s.draining && s.offer(e):
+	case (e.Kind == Ping || e.Kind == Refresh) && len(s.pending) > 0:
+		s.l.counters.dropped.Add(1)
+	default:
+		s.wait(e)
 	}
+}
+
+// offer puts an event into the channel, if there is room.
+func (s *subscription) offer(e Event) bool {
+	select {
+	case s.out <- e:
+		s.note(e)
+		return true
+	default:
+		return false
+	}
+}
+
+// wait keeps an event until the receiver takes it.
+func (s *subscription) wait(e Event) {
 	s.pending = append(s.pending, e)
 	if before := len(s.pending); before > backlog {
 		s.pending = merge(s.pending, s.selected)
-		s.dropped.Add(int64(before - len(s.pending)))
+		s.l.counters.dropped.Add(int64(before - len(s.pending)))
 	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	if !s.draining {
+		s.draining = true
+		s.l.spawn(s.drain)
 	}
 }
 
@@ -90,35 +142,32 @@ func merge(events []Event, selected bool) []Event {
 	return out
 }
 
-// run hands the events on until the subscription's context ends, and closes the channel.
-func (s *subscription) run() {
-	defer close(s.out)
+// drain hands on what is pending, until nothing is or the subscription ends.
+func (s *subscription) drain() {
 	for {
 		e, ok := s.next()
 		if !ok {
-			select {
-			case <-s.wake:
-				continue
-			case <-s.done.Done():
-				s.flush()
-				return
-			}
+			return
 		}
 		select {
 		case s.out <- e:
-		case <-s.done.Done():
+		case <-s.ctx.Done():
 			s.unshift(e)
-			s.flush()
-			return
+		case <-s.l.ctx.Done():
+			s.unshift(e)
 		}
 	}
 }
 
-// next takes the first pending event.
+// next takes the first pending event. When there is none, or nobody to take it, draining is over.
 func (s *subscription) next() (e Event, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.pending) == 0 {
+	if s.over || len(s.pending) == 0 {
+		s.draining = false
+		if s.over {
+			s.finish()
+		}
 		return Event{}, false
 	}
 	e, s.pending = s.pending[0], s.pending[1:]
@@ -135,21 +184,10 @@ func (s *subscription) note(e Event) {
 	}
 }
 
+// unshift takes an event back that nobody has received, and ends the subscription.
 func (s *subscription) unshift(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = append([]Event{e}, s.pending...)
-}
-
-// flush puts what is pending into the channel's buffer, as far as it goes, for a receiver that reads to the end.
-func (s *subscription) flush() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range s.pending {
-		select {
-		case s.out <- e:
-		default:
-			return
-		}
-	}
+	s.over = true
 }
