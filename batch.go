@@ -2,9 +2,12 @@ package locked
 
 import (
 	"context"
+	"math"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"github.com/samcday/locked/internal/election"
 )
@@ -38,6 +41,14 @@ type result struct {
 type orders struct {
 	queue    []order
 	underWay int
+	batches  chan []order  // for senders that wait
+	spare    chan struct{} // holds one for each of them
+}
+
+const spareSenders = 2
+
+func newOrders() orders {
+	return orders{batches: make(chan []order), spare: make(chan struct{}, spareSenders)}
 }
 
 // submit sends a transaction, alone or with others, and does done with its result in the loop.
@@ -51,17 +62,42 @@ func (l *Locker) dispatch() {
 	for len(l.orders.queue) > 0 && l.orders.underWay < requestsUnderWay {
 		batch := l.nextBatch()
 		l.orders.underWay++
-		l.spawn(func() {
-			results := l.commitAll(l.ctx, batch)
-			l.post(func() {
-				l.orders.underWay--
-				for i, o := range batch {
-					o.done(results[i])
-				}
-				l.dispatch()
-			})
-		})
+		select {
+		case l.orders.batches <- batch: // to a sender that waits
+		default:
+			l.spawn(func() { l.sender(batch) })
+		}
 	}
+}
+
+// sender sends batches. A few senders wait for more when they are done: a new goroutine would have to grow its stack
+// several times on the way down through gRPC, which costs a handover some percent of its time.
+func (l *Locker) sender(batch []order) {
+	for {
+		l.deliver(batch, l.commitAll(l.ctx, batch))
+		select {
+		case l.orders.spare <- struct{}{}:
+		default:
+			return // enough of them wait
+		}
+		select {
+		case batch = <-l.orders.batches:
+			<-l.orders.spare
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// deliver hands the results of a batch to those who ordered it, in the loop.
+func (l *Locker) deliver(batch []order, results []result) {
+	l.post(func() {
+		l.orders.underWay--
+		for i, o := range batch {
+			o.done(results[i])
+		}
+		l.dispatch()
+	})
 }
 
 // nextBatch takes transactions of different elections from the queue: no more than are needed to spread it over the
@@ -94,16 +130,16 @@ func (l *Locker) commitAll(ctx context.Context, batch []order) []result {
 	if len(batch) == 1 {
 		return []result{l.commit(ctx, batch[0].txn)}
 	}
-	nested := make([]clientv3.Op, len(batch))
-	for i, o := range batch {
-		nested[i] = clientv3.OpTxn(cmps(o.txn.If), ops(o.txn.Then), ops(o.txn.Else))
+	all := &etcdserverpb.TxnRequest{}
+	for _, o := range batch {
+		all.Success = append(all.Success, nested(l.request(o.txn)))
 	}
-	resp, err := l.send(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.Then(nested...) })
+	resp, err := l.send(ctx, all)
 	results := make([]result, len(batch))
 	for i, o := range batch {
 		switch {
 		case err == nil:
-			results[i] = resultOf(resp.Header.Revision, resp.Responses[i].GetResponseTxn())
+			results[i] = l.resultOf(resp.Header.Revision, resp.Responses[i].GetResponseTxn())
 		case outcome(err) == election.Denied || gone(err):
 			results[i] = l.commit(ctx, o.txn)
 		default:
@@ -115,22 +151,24 @@ func (l *Locker) commitAll(ctx context.Context, batch []order) []result {
 
 // commit commits one transaction.
 func (l *Locker) commit(ctx context.Context, txn election.Txn) result {
-	resp, err := l.send(ctx, func(t clientv3.Txn) clientv3.Txn {
-		return t.If(cmps(txn.If)...).Then(ops(txn.Then)...).Else(ops(txn.Else)...)
-	})
+	resp, err := l.send(ctx, l.request(txn))
 	if err != nil {
 		return result{err: err}
 	}
-	return resultOf(resp.Header.Revision, (*etcdserverpb.TxnResponse)(resp))
+	return l.resultOf(resp.Header.Revision, resp)
 }
 
 // send sends one request, within the request timeout.
-func (l *Locker) send(ctx context.Context, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
+func (l *Locker) send(ctx context.Context, t *etcdserverpb.TxnRequest) (*etcdserverpb.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), l.timeout)
 	defer cancel()
-	return build(l.client.Txn(ctx)).Commit()
+	resp, err := l.kv.Txn(ctx, t, anySize)
+	return resp, rpctypes.Error(err)
 }
 
-func resultOf(revision int64, resp *etcdserverpb.TxnResponse) result {
-	return result{succeeded: resp.Succeeded, revision: revision, seen: read(revision, resp.Responses)}
+// anySize lets etcd answer with as much as it has: gRPC's own limit is 4 MiB.
+var anySize = grpc.MaxCallRecvMsgSize(math.MaxInt32)
+
+func (l *Locker) resultOf(revision int64, resp *etcdserverpb.TxnResponse) result {
+	return result{succeeded: resp.Succeeded, revision: revision, seen: l.read(revision, resp.Responses)}
 }

@@ -28,6 +28,7 @@ import (
 type Locker struct {
 	client  *clientv3.Client
 	owned   bool // the client is closed with the locker
+	kv      etcdserverpb.KVClient
 	leases  etcdserverpb.LeaseClient
 	watches etcdserverpb.WatchClient
 	prefix  string // that the client puts before every key
@@ -147,9 +148,11 @@ func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Locker{
 		client: client, prefix: prefix,
-		leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()), watches: etcdserverpb.NewWatchClient(client.ActiveConnection()),
-		log: o.log, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
+		kv: etcdserverpb.NewKVClient(client.ActiveConnection()), leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()),
+		watches: etcdserverpb.NewWatchClient(client.ActiveConnection()),
+		log:     o.log, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
 		ctx: ctx, cancel: cancel, box: newMailbox[func()](), closed: make(chan struct{}),
+		orders:    newOrders(),
 		counters:  counters{ends: map[error]int64{}},
 		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
 		streams:   streams{open: map[*stream]struct{}{}},

@@ -48,7 +48,7 @@ func (l *Locker) stream() *stream {
 // run opens the stream and hands on what it tells, until it ends.
 func (s *stream) run(ctx context.Context) {
 	defer s.cancel()
-	rpc, err := s.l.watches.Watch(ctx)
+	rpc, err := s.l.watches.Watch(ctx, anySize)
 	if err == nil {
 		s.l.spawn(func() { s.sendAll(ctx, rpc) })
 	}

@@ -23,7 +23,7 @@ type snapshot struct {
 }
 
 // read collects the keys that the ranges of a transaction gave.
-func read(revision int64, responses []*etcdserverpb.ResponseOp) *snapshot {
+func (l *Locker) read(revision int64, responses []*etcdserverpb.ResponseOp) *snapshot {
 	var s *snapshot
 	for _, r := range responses {
 		kvs := r.GetResponseRange()
@@ -31,10 +31,12 @@ func read(revision int64, responses []*etcdserverpb.ResponseOp) *snapshot {
 			continue
 		}
 		if s == nil {
-			s = &snapshot{revision: revision}
+			s = &snapshot{revision: revision, changes: make([]election.Change, 0, len(kvs.Kvs))}
 		}
 		for _, kv := range kvs.Kvs {
-			s.changes = append(s.changes, change(kv, false))
+			c := change(kv, false)
+			c.Name = c.Name[len(l.prefix):]
+			s.changes = append(s.changes, c)
 		}
 	}
 	return s
@@ -47,39 +49,71 @@ func change(kv *mvccpb.KeyValue, deletion bool) election.Change {
 	}
 }
 
-func cmps(in []election.Cmp) []clientv3.Cmp {
-	out := make([]clientv3.Cmp, len(in))
+// request translates a transaction into etcd's own messages, with the client's prefix before every key. (clientv3 makes a
+// deep copy of each compare and operation on the way: a tenth of the time that a handover takes beyond the write.)
+func (l *Locker) request(t election.Txn) *etcdserverpb.TxnRequest {
+	return &etcdserverpb.TxnRequest{Compare: l.compares(t.If), Success: l.operations(t.Then), Failure: l.operations(t.Else)}
+}
+
+func (l *Locker) compares(in []election.Cmp) []*etcdserverpb.Compare {
+	out := make([]*etcdserverpb.Compare, len(in))
 	for i, c := range in {
-		field := clientv3.CreateRevision(c.Key)
-		if c.Field == election.ModRevision {
-			field = clientv3.ModRevision(c.Key)
+		cmp := &etcdserverpb.Compare{}
+		cmp.Key, cmp.RangeEnd = l.span(c.Key, c.Prefix)
+		switch c.Op {
+		case '<':
+			cmp.Result = etcdserverpb.Compare_LESS
+		case '=':
+			cmp.Result = etcdserverpb.Compare_EQUAL
+		case '>':
+			cmp.Result = etcdserverpb.Compare_GREATER
 		}
-		out[i] = clientv3.Compare(field, string(c.Op), c.Rev)
-		if c.Prefix {
-			out[i] = out[i].WithPrefix()
+		switch c.Field {
+		case election.CreateRevision:
+			cmp.Target, cmp.TargetUnion = etcdserverpb.Compare_CREATE, &etcdserverpb.Compare_CreateRevision{CreateRevision: c.Rev}
+		case election.ModRevision:
+			cmp.Target, cmp.TargetUnion = etcdserverpb.Compare_MOD, &etcdserverpb.Compare_ModRevision{ModRevision: c.Rev}
+		}
+		out[i] = cmp
+	}
+	return out
+}
+
+func (l *Locker) operations(in []election.Op) []*etcdserverpb.RequestOp {
+	out := make([]*etcdserverpb.RequestOp, len(in))
+	for i, o := range in {
+		key, end := l.span(o.Key, o.Prefix)
+		switch o.Kind {
+		case election.Put:
+			out[i] = &etcdserverpb.RequestOp{Request: &etcdserverpb.RequestOp_RequestPut{
+				RequestPut: &etcdserverpb.PutRequest{Key: key, Value: []byte(o.Value), Lease: o.Lease},
+			}}
+		case election.Delete:
+			out[i] = &etcdserverpb.RequestOp{Request: &etcdserverpb.RequestOp_RequestDeleteRange{
+				RequestDeleteRange: &etcdserverpb.DeleteRangeRequest{Key: key},
+			}}
+		case election.Get:
+			out[i] = &etcdserverpb.RequestOp{Request: &etcdserverpb.RequestOp_RequestRange{
+				RequestRange: &etcdserverpb.RangeRequest{Key: key, RangeEnd: end},
+			}}
+		case election.Nested:
+			out[i] = nested(l.request(*o.Txn))
 		}
 	}
 	return out
 }
 
-func ops(in []election.Op) []clientv3.Op {
-	out := make([]clientv3.Op, len(in))
-	for i, o := range in {
-		switch o.Kind {
-		case election.Put:
-			out[i] = clientv3.OpPut(o.Key, o.Value, clientv3.WithLease(clientv3.LeaseID(o.Lease)))
-		case election.Delete:
-			out[i] = clientv3.OpDelete(o.Key)
-		case election.Nested:
-			out[i] = clientv3.OpTxn(cmps(o.Txn.If), ops(o.Txn.Then), ops(o.Txn.Else))
-		case election.Get:
-			out[i] = clientv3.OpGet(o.Key)
-			if o.Prefix {
-				out[i] = clientv3.OpGet(o.Key, clientv3.WithPrefix())
-			}
-		}
+func nested(t *etcdserverpb.TxnRequest) *etcdserverpb.RequestOp {
+	return &etcdserverpb.RequestOp{Request: &etcdserverpb.RequestOp_RequestTxn{RequestTxn: t}}
+}
+
+// span is a key, or all that begin with it.
+func (l *Locker) span(name string, prefix bool) (key, end []byte) {
+	name = l.prefix + name
+	if prefix {
+		end = []byte(clientv3.GetPrefixRangeEnd(name))
 	}
-	return out
+	return []byte(name), end
 }
 
 // outcome tells from an error whether a transaction may have been done. Only what etcd refused before proposing it, or
