@@ -105,22 +105,25 @@ func (l *Locker) deliver(batch []order, results []result) {
 func (l *Locker) nextBatch() []order {
 	free := requestsUnderWay - l.orders.underWay
 	share := min(batchTxns, (len(l.orders.queue)+free-1)/free)
-	paths, size := map[string]bool{}, 0
-	var batch, rest []order
-	for i, o := range l.orders.queue {
+	paths, size, taken := map[string]bool{}, 0, 0
+	var batch, behind []order
+	for _, o := range l.orders.queue {
 		if len(batch) == share || size > batchBytes {
-			rest = append(rest, l.orders.queue[i:]...)
 			break
 		}
+		taken++
 		if paths[o.path] {
-			rest = append(rest, o)
+			behind = append(behind, o)
 			continue
 		}
 		paths[o.path] = true
 		size += o.txn.Size()
 		batch = append(batch, o)
 	}
-	l.orders.queue = rest
+	l.orders.queue = l.orders.queue[taken:]
+	if len(behind) > 0 {
+		l.orders.queue = append(behind, l.orders.queue...)
+	}
 	return batch
 }
 

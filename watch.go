@@ -1,7 +1,6 @@
 package locked
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"time"
@@ -27,8 +26,7 @@ type feed struct {
 	path  bool // of PATH alone; otherwise of what begins with key
 	whole bool // of all keys but PATH; otherwise of the term alone
 
-	ctx      context.Context // ends with the feed
-	cancel   context.CancelFunc
+	closed   bool
 	stream   *stream // that it is on, if any
 	id       int64   // there
 	asked    time.Duration
@@ -51,7 +49,6 @@ func (l *Locker) openPathFeed(c *contest) *feed {
 }
 
 func (f *feed) start() *feed {
-	f.ctx, f.cancel = context.WithCancel(f.l.ctx)
 	f.l.pace()
 	f.open()
 	return f
@@ -60,7 +57,7 @@ func (f *feed) start() *feed {
 // open asks for the watch. The first time it begins at the present, which etcd serves without delay; later where it was
 // left, so that nothing is missed, or at the present again where that was compacted away.
 func (f *feed) open() {
-	if f.ctx.Err() != nil {
+	if f.over() {
 		return
 	}
 	f.stream, f.opened, f.asked, f.from = f.l.stream(), false, f.l.clock.Now(), f.got
@@ -79,12 +76,15 @@ func (f *feed) open() {
 	f.stream.out.post(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{CreateRequest: create}})
 }
 
+// over reports whether nobody needs the feed any more.
+func (f *feed) over() bool { return f.closed || f.l.ctx.Err() != nil }
+
 // close ends the feed. A feed that is nil is none.
 func (f *feed) close() {
 	if f == nil {
 		return
 	}
-	f.cancel()
+	f.closed = true
 	if s := f.stream; s != nil {
 		s.out.post(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CancelRequest{
 			CancelRequest: &etcdserverpb.WatchCancelRequest{WatchId: f.id},
@@ -136,7 +136,7 @@ func (f *feed) apply(events []*mvccpb.Event) {
 		if f.path && f.c.view.ApplyPath(revision, changes[0]) || !f.path && f.c.view.Apply(f.c.path, revision, changes) {
 			f.c.changed()
 		}
-		if f.ctx.Err() != nil {
+		if f.over() {
 			return // the change has ended the need for the feed
 		}
 	}
@@ -193,7 +193,7 @@ func (f *feed) read(attempt int) {
 	}
 	f.l.submit(f.c.path, txn, func(r result) {
 		switch {
-		case f.ctx.Err() != nil:
+		case f.over():
 		case r.err == nil:
 			f.c.saw(r.seen)
 		default:
@@ -203,7 +203,7 @@ func (f *feed) read(attempt int) {
 			}
 			time.AfterFunc(delay(attempt, time.Second), func() {
 				f.l.post(func() {
-					if f.ctx.Err() == nil {
+					if !f.over() {
 						f.read(attempt + 1)
 					}
 				})

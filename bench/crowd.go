@@ -55,6 +55,9 @@ func crowd(ctx context.Context, b *bench) error {
 func (t *throng) next(ctx context.Context, since time.Time) (float64, error) {
 	select {
 	case t.leader = <-t.elected:
+		if t.leader.Err != "" {
+			return 0, fmt.Errorf("%s: %s", t.leader.ID, t.leader.Err)
+		}
 		return time.Duration(t.leader.At - since.UnixNano()).Seconds(), nil
 	case <-ctx.Done():
 		return 0, ctx.Err()

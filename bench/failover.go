@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"syscall"
@@ -75,7 +76,10 @@ func (c *contender) replace(ctx context.Context, path string, end func(*child)) 
 		return 0, err
 	}
 	select {
-	case <-elected:
+	case m := <-elected:
+		if m.Err != "" {
+			return 0, errors.New(m.Err)
+		}
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/samcday/locked/bench/systems"
 )
 
 const help = `Bench measures ways to elect a leader side by side, and prints one table: a row for
@@ -26,6 +28,7 @@ started. Without that their columns say that they are missing.`
 type options struct {
 	quick  bool
 	only   []string
+	system []string
 	output string
 	raw    string
 	docs   string
@@ -58,6 +61,7 @@ func newCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.quick, "quick", false, "fewer rounds and smaller crowds: under five minutes, for a first look")
 	f.StringSliceVar(&o.only, "only", nil, "measure these `ROWS` alone: "+strings.Join(scenarioNames(), ", "))
+	f.StringSliceVar(&o.system, "system", nil, "measure these `SYSTEMS` alone, such as locked")
 	f.StringVarP(&o.output, "output", "o", "table", "`FORMAT` of what is printed: table, json or markdown")
 	f.StringVar(&o.raw, "raw", "", "keep all samples in this `FILE`; rows that are not measured now stay in it as they are")
 	f.StringVar(&o.docs, "docs", "", "write the tables into performance.md in this `DIR`, the plots and samples below benchmarks there")
@@ -74,6 +78,11 @@ func (o *options) check() error {
 	for _, name := range o.only {
 		if findScenario(name) == nil {
 			return fmt.Errorf("--only %q: must be of %s", name, strings.Join(scenarioNames(), ", "))
+		}
+	}
+	for _, name := range o.system {
+		if systems.Find(name) == nil {
+			return fmt.Errorf("--system %q: there is none of that name", name)
 		}
 	}
 	return nil

@@ -37,11 +37,6 @@ func (r *results) remove(row, system string) {
 	r.Figures = slices.DeleteFunc(r.Figures, func(f *figure) bool { return f.Row == row && f.System == system })
 }
 
-// forget removes a row, to measure it anew.
-func (r *results) forget(row string) {
-	r.Figures = slices.DeleteFunc(r.Figures, func(f *figure) bool { return f.Row == row })
-}
-
 func digits(in []float64) []float64 {
 	out := make([]float64, len(in))
 	for i, v := range in {

@@ -17,6 +17,7 @@ import (
 // bench is one run.
 type bench struct {
 	quick    bool
+	systems  []*systems.System
 	results  *results
 	current  *scenario
 	progress *progressbar.ProgressBar
@@ -24,7 +25,7 @@ type bench struct {
 }
 
 func (o *options) run(ctx context.Context, w io.Writer) error {
-	b := &bench{quick: o.quick, results: &results{Machine: machine(o.quick)}}
+	b := &bench{quick: o.quick, systems: o.systems(), results: &results{Machine: machine(o.quick)}}
 	if o.docs != "" && o.raw == "" {
 		o.raw = docsRaw(o.docs)
 	}
@@ -47,6 +48,16 @@ func (o *options) run(ctx context.Context, w io.Writer) error {
 	return o.report(w, b.results)
 }
 
+// systems are those that are measured.
+func (o *options) systems() (all []*systems.System) {
+	for _, s := range systems.All {
+		if len(o.system) == 0 || slices.Contains(o.system, s.Name) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // report prints the figures, and writes them into the docs.
 func (o *options) report(w io.Writer, r *results) error {
 	if o.docs != "" {
@@ -60,7 +71,9 @@ func (o *options) report(w io.Writer, r *results) error {
 func (b *bench) measure(ctx context.Context, s *scenario) error {
 	b.current = s
 	for _, r := range s.rows {
-		b.results.forget(r.key)
+		for _, system := range b.systems {
+			b.results.remove(r.key, system.Name)
+		}
 	}
 	defer b.clean()
 	begun := time.Now()

@@ -40,6 +40,9 @@ func (s *side) await(ctx context.Context, n int, each func()) (last time.Time, e
 	for range n {
 		select {
 		case m := <-s.elected:
+			if m.Err != "" {
+				return last, fmt.Errorf("%s: %s", m.ID, m.Err)
+			}
 			last = time.Unix(0, m.At)
 			each()
 		case <-ctx.Done():
@@ -64,8 +67,8 @@ func scale(ctx context.Context, b *bench) error {
 // alone does something with one contender after the other, each with an etcd of its own. One that does not come to an end
 // has that noted.
 func (b *bench) alone(ctx context.Context, f func(context.Context, *etcd, *contender) error) error {
-	b.steps(len(systems.All))
-	for _, s := range systems.All {
+	b.steps(len(b.systems))
+	for _, s := range b.systems {
 		e, err := b.etcd(ctx)
 		if err != nil {
 			return err
@@ -142,10 +145,8 @@ func (b *bench) idle(ctx context.Context, e *etcd, c *contender, n int, empty ma
 	b.scalar(c, "scale-wait-memory", waiter.per(before[1], "memory", n)...)
 	b.scalar(c, "scale-wait-goroutines", waiter.per(before[1], "goroutines", n)...)
 	window := time.Duration(b.pick(20, 10)) * time.Second
-	select {
-	case <-time.After(window):
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := rest(ctx, window); err != nil {
+		return err
 	}
 	after, err := b.all(ctx, e, leader, waiter)
 	if err != nil {
@@ -231,35 +232,46 @@ func emptied(ctx context.Context, client *clientv3.Client, from int64, n int) (g
 	return gaps, ctx.Err()
 }
 
-// quiet waits until the store has all that is on its way to it: on etcd, until no more keys come.
+// quiet waits until the store has all that is on its way to it: on etcd, until the keys stay as they are and few requests
+// come.
 func (b *bench) quiet(ctx context.Context, e *etcd, c *contender, prefix string) error {
 	if c.Store != "etcd" {
-		select {
-		case <-time.After(5 * time.Second):
-		case <-ctx.Done():
-		}
-		return ctx.Err()
+		return rest(ctx, 5*time.Second)
 	}
 	client, err := b.client(e)
 	if err != nil {
 		return err
 	}
-	for last, same := int64(-1), 0; same < 3; {
+	var keys int64
+	var requests float64
+	for same := 0; same < 3; {
 		r, err := client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 		if err != nil {
 			return err
 		}
-		if r.Count == last {
-			same++
-		} else {
-			last, same = r.Count, 0
+		figures, err := e.figures(ctx)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-time.After(300 * time.Millisecond):
-		case <-ctx.Done():
+		if same++; r.Count != keys || figures["requests"]-requests > 50 {
+			same = 0
+		}
+		keys, requests = r.Count, figures["requests"]
+		if err := rest(ctx, 300*time.Millisecond); err != nil {
+			return err
 		}
 	}
-	return ctx.Err()
+	return nil
+}
+
+// rest lets time pass.
+func rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // many is the largest number that is tried: led by a process, and closed.

@@ -104,7 +104,7 @@ type contender struct {
 // contenders gives the systems that the scenario makes sense for and whose stores are there. The etcd is the scenario's.
 func (b *bench) contenders(ctx context.Context, etcd *etcd) ([]*contender, error) {
 	var all []*contender
-	for _, s := range systems.All {
+	for _, s := range b.systems {
 		c, err := b.contender(ctx, s, etcd)
 		if err != nil {
 			return nil, err

@@ -94,7 +94,12 @@ func (w *worker) campaign(ctx context.Context, r request) error {
 
 func (w *worker) elect(ctx context.Context, c systems.Candidate, id string) {
 	if err := c.Campaign(ctx); err != nil {
-		return // the worker is being closed
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.led != nil { // otherwise the worker is being closed
+			tell(message{Event: "failed", ID: id, Err: err.Error()})
+		}
+		return
 	}
 	at := time.Now().UnixNano()
 	w.mu.Lock()

@@ -12,7 +12,7 @@ var lockedSystem = &System{Name: Locked, Store: "etcd", Dial: dialLocked}
 type lockedClient struct{ l *locked.Locker }
 
 func dialLocked(_ context.Context, endpoint string, ttl time.Duration) (Client, error) {
-	l, err := locked.New(endpoint, locked.WithTTL(ttl))
+	l, err := locked.New(endpoint, locked.WithTTL(ttl), locked.WithRequestTimeout(time.Minute)) // many starts at once take turns
 	return lockedClient{l}, err
 }
 
