@@ -47,7 +47,8 @@ func newCampaignCommand(conn *connection) *cobra.Command {
 		Long:  campaignHelp,
 		Example: `  locked campaign /web --value 10.0.0.1:80
   locked campaign /web --id web-1 --value 10.0.0.1:80 --ttl 5s -o json`,
-		Args: onePath,
+		Args:              onePath,
+		ValidArgsFunction: conn.completePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.path = args[0]
 			if err := o.check(cmd.Flags().Changed); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
 )
@@ -43,11 +44,8 @@ func newConnection() *connection {
 
 // open makes a Locker with what the flags and the environment say, and further options.
 func (c *connection) open(more ...locked.Option) (*locked.Locker, error) {
-	if err := c.readEnvironment(); err != nil {
+	if err := c.prepare(); err != nil {
 		return nil, err
-	}
-	if c.timeout < 100*time.Millisecond || c.timeout > time.Minute {
-		return nil, usagef("--command-timeout %v: must be from 100ms to 1m", c.timeout)
 	}
 	opts := append([]locked.Option{locked.WithRequestTimeout(c.timeout)}, more...)
 	user, password, err := c.login()
@@ -68,6 +66,39 @@ func (c *connection) open(more ...locked.Option) (*locked.Locker, error) {
 		return nil, c.explain(err)
 	}
 	return l, nil
+}
+
+// prepare makes sure of the flags and the environment.
+func (c *connection) prepare() error {
+	if err := c.readEnvironment(); err != nil {
+		return err
+	}
+	if c.timeout < 100*time.Millisecond || c.timeout > time.Minute {
+		return usagef("--command-timeout %v: must be from 100ms to 1m", c.timeout)
+	}
+	return nil
+}
+
+// openClient makes a client of etcd itself, for what a Locker does not tell.
+func (c *connection) openClient() (*clientv3.Client, error) {
+	if err := c.prepare(); err != nil {
+		return nil, err
+	}
+	return c.client(c.endpoints)
+}
+
+// openBoth makes a client, and a Locker on it.
+func (c *connection) openBoth() (*clientv3.Client, *locked.Locker, error) {
+	client, err := c.openClient()
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := locked.NewFromClient(client, locked.WithRequestTimeout(c.timeout))
+	if err != nil {
+		_ = client.Close()
+		return nil, nil, err
+	}
+	return client, l, nil
 }
 
 // readEnvironment sets the flags that were not given from the environment.

@@ -33,12 +33,12 @@ var exitMeanings = []struct {
 	meaning string
 }{
 	{exitDone, "done; a campaign, a watch or a server that was interrupted and has ended cleanly"},
-	{exitNo, "get: nobody is elected; demo, chaos: something came out otherwise than promised"},
+	{exitNo, "nobody is there (get, candidates, transfer), or something is wrong (doctor, demo, chaos)"},
 	{exitUnknown, "chaos: too little happened to know"},
 	{exitUsage, "wrong usage: a command, argument, flag or variable that cannot work"},
 	{exitUnreachable, "etcd cannot be reached, or did not answer in time"},
 	{exitFailed, "something else failed, as told on stderr"},
-	{exitNotInTime, "run: not elected in the time that --wait or --try give"},
+	{exitNotInTime, "run, transfer: not in the time that --wait or --try give"},
 	{exitRefused, "etcd refused: a wrong password, or a missing permission"},
 	{exitLost, "run: leadership was lost, and CMD ended for it"},
 	{exitCannotRun, "run: CMD cannot be executed"},

@@ -31,7 +31,8 @@ func newGetCommand(conn *connection) *cobra.Command {
 		Long:  getHelp,
 		Example: `  curl http://$(locked get /web)/
   locked get /web -o json | jq -r .id`,
-		Args: onePath,
+		Args:              onePath,
+		ValidArgsFunction: conn.completePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.path = args[0]
 			return o.run(cmd.Context(), cmd.OutOrStdout())

@@ -51,6 +51,7 @@ type eventPrinter struct {
 	w      io.Writer
 	format format
 	all    bool // also pings and refreshes
+	paths  bool // which may be several
 }
 
 func (p *eventPrinter) print(e locked.Event) error {
@@ -60,7 +61,11 @@ func (p *eventPrinter) print(e locked.Event) error {
 	if p.format == jsonForm {
 		return printJSON(p.w, e)
 	}
-	_, err := fmt.Fprintf(p.w, "%s  %-8s  %s\n", e.At.Local().Format("2006-01-02 15:04:05.000"), e.Kind, sentence(e))
+	path := ""
+	if p.paths {
+		path = e.Path + ": "
+	}
+	_, err := fmt.Fprintf(p.w, "%s  %-8s  %s%s\n", e.At.Local().Format("2006-01-02 15:04:05.000"), e.Kind, path, sentence(e))
 	return err
 }
 

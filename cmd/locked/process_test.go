@@ -17,10 +17,7 @@ import (
 // patience is how long a script waits for something that must come: it says that a test has failed, and nothing else.
 const patience = 40 * time.Second
 
-var signals = map[string]os.Signal{
-	"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": os.Kill, "QUIT": syscall.SIGQUIT,
-	"USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "WINCH": syscall.SIGWINCH,
-}
+var signals = map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": os.Kill}
 
 type processesKey struct{}
 

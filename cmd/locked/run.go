@@ -119,7 +119,7 @@ func (o *runOptions) run(ctx context.Context) error {
 	}
 	defer abandon(l) // everything was handed over by then, if it could be
 	cfg := supervise.Config{
-		Locker: l, Path: o.path, Node: o.node, Program: program, Args: o.command, Env: o.environment(), Guard: o.guardCommand(),
+		Locker: l, Path: o.path, Node: o.node, Program: program, Args: o.command, Env: o.conn.environment(o.notSystemd()...), Guard: o.guardCommand(),
 		Wait: o.wait, Try: o.try, Restart: o.restart, Check: o.check, Notify: o.notify, Log: log,
 	}
 	if cfg.Node.Value, cfg.Value, err = o.value.resolve(ctx, cfg.Env); err != nil {
@@ -138,6 +138,14 @@ func (o *runOptions) run(ctx context.Context) error {
 	}
 	result, err := r.Do(ctx)
 	return o.outcome(result, err)
+}
+
+// notSystemd names what is for run alone when it talks to systemd itself.
+func (o *runOptions) notSystemd() []string {
+	if !o.notify {
+		return nil
+	}
+	return []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 }
 
 // lookUp finds the program, as a shell does.

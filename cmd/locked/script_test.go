@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -19,7 +23,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"locked": main, "record": recorder, "etcdlock": etcdLock})
+	commands := map[string]func(){"locked": main}
+	maps.Copy(commands, programs)
+	maps.Copy(signals, moreSignals)
+	testscript.Main(m, commands)
 }
 
 // TestScripts runs the real command, as the scripts in testdata say. Besides what every such script can do, there is:
@@ -28,6 +35,8 @@ func TestMain(m *testing.M) {
 //	start NAME locked ...     run beside the script
 //	expect NAME REGEXP [VAR]  wait until NAME prints a match behind the last one; VAR gets what is in parentheses
 //	signal NAME INT           as kill -INT does
+//	rename OLD NEW            as mv does, over what is there
+//	reads URL CODE REGEXP     ask over HTTP until it answers so
 //	unread NAME               read no more of what it prints
 //	ends NAME CODE            wait until it has ended, and all that it started; then as exits
 //	certs                     make ca.pem, server.pem, server.key, client.pem and client.key
@@ -59,7 +68,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "start": start, "expect": expect, "signal": sendSignal, "unread": unread, "ends": ends,
+			"exits": exits, "start": start, "expect": expect, "signal": sendSignal, "unread": unread, "ends": ends, "rename": rename, "reads": reads,
 			"certs": certs, "login": login, "key": key, "queued": queued, "hole": hole, "falls": falls,
 		},
 	})
@@ -90,6 +99,30 @@ func expect(ts *testscript.TestScript, neg bool, args []string) {
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, !neg && len(args) == 2 && signals[args[1]] != nil, "signal NAME INT|TERM|...")
 	ts.Check(named(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
+}
+
+func rename(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 2, "rename OLD NEW")
+	ts.Check(os.Rename(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
+}
+
+func reads(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 3, "reads URL CODE REGEXP")
+	want, re := code(ts, args[1]), regexp.MustCompile(args[2])
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get(args[0])
+		if err == nil {
+			body, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode == want && re.Match(body) {
+				return
+			}
+			err = fmt.Errorf("%s: %s", resp.Status, body)
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s: %v", args[0], err)
+		}
+	}
 }
 
 func unread(ts *testscript.TestScript, neg bool, args []string) {

@@ -15,14 +15,15 @@ import (
 	"github.com/samcday/locked/internal/etcdserver"
 )
 
-const serverHelp = `Server runs an etcd of one member in this process until it is interrupted. It is a
-real etcd, good for development, for tests, and for services on one machine; when it
-is down nobody can be elected, so run a cluster of three for more.
+const serverHelp = `Server runs an etcd in this process until it is interrupted: alone, which is good for
+development, for tests, and for services on one machine; or as one member of a cluster,
+by etcd's own flags, with --initial-cluster. When one that is alone is down nobody can be
+elected; a cluster of three goes on without one.
 
 Its data is kept in --data-dir, and found there at the next start. It listens on this
 machine only. To be reached from elsewhere it needs TLS: --cert-file and --key-file,
 and --trusted-ca-file so that clients must show a certificate; without that last one
-anybody who can reach it may do anything.
+anybody who can reach it may do anything. --insecure-listen does without TLS.
 
 When it serves it prints one line with its endpoint. What etcd warns about goes to
 stderr.`
@@ -33,20 +34,29 @@ type serverOptions struct {
 	listen, dataDir   string
 	certFile, keyFile string
 	clientCA          string
+	insecure          bool
+	cluster           clusterOptions
+	member            *etcdserver.Cluster // nil for a server that is alone
 }
 
 func newServerCommand(*connection) *cobra.Command {
 	o := new(serverOptions)
 	cmd := &cobra.Command{
 		Use:   "server",
-		Short: "Run an etcd of one member",
+		Short: "Run an etcd, alone or as one member of a cluster",
 		Long:  serverHelp,
 		Example: `  locked server
   locked server --listen 127.0.0.1:0 --data-dir /var/lib/locked -o json
-  locked server --listen 0.0.0.0:2379 --cert-file s.pem --key-file s.key --trusted-ca-file ca.pem`,
+  locked server --listen 0.0.0.0:2379 --cert-file s.pem --key-file s.key --trusted-ca-file ca.pem
+  locked server --name a --listen 127.0.0.1:2379 --data-dir a.etcd \
+    --initial-cluster a=http://127.0.0.1:2380,b=http://127.0.0.1:3380,c=http://127.0.0.1:4380`,
 		Args: nothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
+				return err
+			}
+			var err error
+			if o.member, err = o.cluster.resolve(cmd.Flags().Changed, o.insecure); err != nil {
 				return err
 			}
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -58,6 +68,8 @@ func newServerCommand(*connection) *cobra.Command {
 	f.StringVar(&o.certFile, "cert-file", "", "`FILE` with the certificate: turns TLS on")
 	f.StringVar(&o.keyFile, "key-file", "", "`FILE` with the key of --cert-file")
 	f.StringVar(&o.clientCA, "trusted-ca-file", "", "`FILE` with the authorities that clients' certificates must be signed by")
+	f.BoolVar(&o.insecure, "insecure-listen", false, "listen without TLS even where other machines can reach it")
+	o.cluster.addTo(f)
 	o.log.addTo(f, "log what etcd calls information too")
 	o.format.addTo(f)
 	return withoutConnection(cmd, "it is an etcd itself; see --listen")
@@ -79,9 +91,10 @@ func (o *serverOptions) check() error {
 		return usagef("--cert-file and --key-file must be given together")
 	case o.clientCA != "" && o.certFile == "":
 		return usagef("--trusted-ca-file needs --cert-file and --key-file too")
-	case o.certFile == "" && ip != nil && !ip.IsLoopback():
+	case o.certFile == "" && ip != nil && !ip.IsLoopback() && !o.insecure:
 		return usagef("--listen %s can be reached from other machines, and without TLS anybody there could read and change "+
-			"everything: give --cert-file, --key-file and --trusted-ca-file, or listen on 127.0.0.1", o.listen)
+			"everything: give --cert-file, --key-file and --trusted-ca-file, or listen on 127.0.0.1, or give "+
+			"--insecure-listen if the network is yours alone", o.listen)
 	}
 	return nil
 }
@@ -98,7 +111,7 @@ func (o *serverOptions) run(ctx context.Context, stdout, stderr io.Writer) error
 	}
 	s, err := etcdserver.Start(ctx, etcdserver.Config{
 		Listen: o.listen, DataDir: dir, CertFile: o.certFile, KeyFile: o.keyFile, ClientCAFile: o.clientCA,
-		Logger: o.log.logger(stderr),
+		Cluster: o.member, Logger: o.log.logger(stderr),
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:

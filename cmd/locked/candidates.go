@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/election"
+)
+
+const candidatesHelp = `Candidates prints who takes part in the election at PATH: first the elected one, then those
+that wait, in the order in which it is their turn. The last column is how long etcd will
+keep the candidate if it is not heard of any more: one that runs renews its lease before
+half of that is over, so one with little left is dead or cut off.
+
+With -o json each line is an object with id, value, token (of the elected one), revision,
+and lease_left_s and lease_ttl_s, in seconds. If there is nobody it exits with 1.`
+
+type candidatesOptions struct {
+	conn   *connection
+	format format
+	path   string
+}
+
+// contender is a candidate as the command shows it.
+type contender struct {
+	locked.Candidate
+	Left int64 `json:"lease_left_s"`
+	TTL  int64 `json:"lease_ttl_s"`
+}
+
+func newCandidatesCommand(conn *connection) *cobra.Command {
+	o := &candidatesOptions{conn: conn}
+	cmd := &cobra.Command{
+		Use:   "candidates PATH",
+		Short: "Print who leads and who waits, in order",
+		Long:  candidatesHelp,
+		Example: `  locked candidates /web
+  locked candidates /web -o json | jq -r .id`,
+		Args:              onePath,
+		ValidArgsFunction: conn.completePath,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.path = args[0]
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	o.format.addTo(cmd.Flags())
+	return cmd
+}
+
+func (o *candidatesOptions) run(ctx context.Context, w io.Writer) error {
+	client, l, err := o.conn.openBoth()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	defer l.Close(ctx) // it has no nodes that could fail to stop
+	candidates, err := l.Candidates(ctx, o.path)
+	if err != nil {
+		return o.conn.explain(err)
+	}
+	if len(candidates) == 0 {
+		return fmt.Errorf("%w at %s, and nobody waits", locked.ErrNoLeader, o.path)
+	}
+	leases, err := o.leases(ctx, client)
+	if err != nil {
+		return o.conn.explain(err)
+	}
+	first := 1 // in the queue
+	if candidates[0].Token != 0 {
+		first = 0
+	}
+	t := newTable(w, "PLACE", "ID", "VALUE", "TOKEN", "LEASE LEFT")
+	for i, c := range candidates {
+		lease := leases[c.Revision]
+		if o.format == jsonForm {
+			if err := printJSON(w, contender{c, lease.left, lease.ttl}); err != nil {
+				return err
+			}
+			continue
+		}
+		place := "leads"
+		if c.Token == 0 {
+			place = fmt.Sprint(first + i)
+		}
+		t.row(place, c.ID, printable(c.Value), orNothing(c.Token), lease.String())
+	}
+	if o.format == jsonForm {
+		return nil
+	}
+	return t.flush()
+}
+
+// lease is what etcd says of one, in seconds.
+type lease struct{ left, ttl int64 }
+
+func (l lease) String() string {
+	if l.ttl == 0 {
+		return "?"
+	}
+	return fmt.Sprintf("%v of %v", time.Duration(max(l.left, 0))*time.Second, time.Duration(l.ttl)*time.Second)
+}
+
+// leases reads the leases of all candidates, by the revision at which they entered.
+func (o *candidatesOptions) leases(ctx context.Context, client *clientv3.Client) (map[int64]lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.conn.timeout)
+	defer cancel()
+	resp, err := client.Get(ctx, election.Prefix(o.path), clientv3.WithPrefix())
+	if err != nil {
+		return nil, err
+	}
+	known := map[int64]lease{}
+	found := map[int64]lease{}
+	for _, kv := range resp.Kvs {
+		l, ok := known[kv.Lease]
+		if !ok && kv.Lease != 0 {
+			// One that may not be asked about, as by a user without the permissions of its candidate, stays unknown.
+			if r, err := client.TimeToLive(ctx, clientv3.LeaseID(kv.Lease)); err == nil {
+				l = lease{r.TTL, r.GrantedTTL}
+			}
+			known[kv.Lease] = l
+		}
+		found[kv.CreateRevision] = l
+	}
+	return found, nil
+}

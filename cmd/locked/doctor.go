@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	terminal "golang.org/x/term"
+)
+
+const doctorHelp = `Doctor looks whether elections can work here: whether each member of etcd answers, how
+quickly, in which version, and whether they agree on a leader; alarms and the size of the
+database; leases; and the rate of this machine's clock. With PATH it also looks whether
+this user may compete there. It changes nothing that others see.
+
+It exits with 0 if all is well, with 1 if something is wrong, and with 69 if etcd cannot be
+reached at all. With -o json each line is an object with check, status (ok, warn, fail),
+detail and fix.`
+
+type doctorOptions struct {
+	conn   *connection
+	format format
+	path   string
+}
+
+func newDoctorCommand(conn *connection) *cobra.Command {
+	o := &doctorOptions{conn: conn}
+	cmd := &cobra.Command{
+		Use:   "doctor [PATH]",
+		Short: "Find out what is wrong with etcd, permissions or the clock, and how to mend it",
+		Long:  doctorHelp,
+		Example: `  locked doctor
+  locked doctor /web --user app:secret
+  locked doctor -o json | jq 'select(.status != "ok")'`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return onePath(cmd, args)
+		},
+		ValidArgsFunction: conn.completePath,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.path = args[0]
+			}
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	o.format.addTo(cmd.Flags())
+	return cmd
+}
+
+// finding is what one check has found out.
+type finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"` // ok, warn or fail
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+func (o *doctorOptions) run(ctx context.Context, w io.Writer) error {
+	x := &examination{conn: o.conn, path: o.path, tell: o.printer(w)}
+	var err error
+	if x.client, x.l, err = o.conn.openBoth(); err != nil {
+		return err
+	}
+	defer x.client.Close()
+	defer x.l.Close(ctx) // it has no nodes that could fail to stop
+	if err := x.run(ctx); err != nil {
+		return err
+	}
+	if x.failed > 0 {
+		return &exitError{exitNo, silent{fmt.Errorf("%d checks have failed", x.failed)}}
+	}
+	return nil
+}
+
+// printer tells findings as they come. Colours are for terminals whose user has not said NO_COLOR.
+func (o *doctorOptions) printer(w io.Writer) func(finding) error {
+	colours := map[string]string{"ok": "32", "warn": "33", "fail": "31"}
+	f, isFile := w.(*os.File)
+	if !isFile || !terminal.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" {
+		colours = nil
+	}
+	return func(f finding) error {
+		if o.format == jsonForm {
+			return printJSON(w, f)
+		}
+		status := fmt.Sprintf("%-4s", f.Status)
+		if c := colours[f.Status]; c != "" {
+			status = "\x1b[" + c + "m" + status + "\x1b[0m"
+		}
+		_, err := fmt.Fprintf(w, "%s  %-11s %s\n", status, f.Check, f.Detail)
+		if f.Fix != "" && err == nil {
+			_, err = fmt.Fprintf(w, "%17s %s\n", "", "→ "+f.Fix)
+		}
+		return err
+	}
+}
