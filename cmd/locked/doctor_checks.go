@@ -134,14 +134,15 @@ func (x *examination) alarms(ctx context.Context) finding {
 	case err != nil:
 		return finding{"alarms", "fail", x.conn.explain(err).Error(), ""}
 	}
-	for _, a := range resp.Alarms {
-		fix := "see etcd's documentation of corruption: replace the member"
-		if a.Alarm == etcdserverpb.AlarmType_NOSPACE {
-			fix = "nobody can be elected: etcdctl compact, etcdctl defrag, then etcdctl alarm disarm"
-		}
-		return finding{"alarms", "fail", fmt.Sprintf("%v on member %x", a.Alarm, a.MemberID), fix}
+	if len(resp.Alarms) == 0 {
+		return finding{"alarms", "ok", "none", ""}
 	}
-	return finding{"alarms", "ok", "none", ""}
+	first := resp.Alarms[0]
+	fix := "see etcd's documentation of corruption: replace the member"
+	if first.Alarm == etcdserverpb.AlarmType_NOSPACE {
+		fix = "nobody can be elected: etcdctl compact, etcdctl defrag, then etcdctl alarm disarm"
+	}
+	return finding{"alarms", "fail", fmt.Sprintf("%v on member %x", first.Alarm, first.MemberID), fix}
 }
 
 // lease grants one, renews it and revokes it.
