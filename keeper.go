@@ -120,6 +120,9 @@ func (k *keeper) ungranted(err error) bool {
 	}
 	for n := range k.nodes {
 		n.failed("get a lease", err)
+		if n.running { // it may take a while: until then the node follows others
+			n.contest.Load().follow()
+		}
 	}
 	return true
 }

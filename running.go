@@ -47,7 +47,7 @@ func (n *Node) start(s *starting) {
 		} else {
 			n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 		}
-		if !n.candidate.Busy() { // otherwise when the answer is there, which opening a watch would delay
+		if n.unfit || !n.candidate.Busy() && !n.keeper.granting { // otherwise when it has entered, which opening a watch would delay
 			c.follow()
 		}
 	}

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
+	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/samcday/locked/bench/systems"
 )
@@ -38,26 +36,34 @@ func failover(ctx context.Context, b *bench, end func(*child)) error {
 	}
 	n := b.pick(12, 2)
 	b.steps(n)
-	samples := make([][]float64, len(all))
+	samples, failed := make([][]float64, len(all)), make([]error, len(all))
 	for round := range n {
-		group, ctx := errgroup.WithContext(ctx)
+		var group sync.WaitGroup
 		for i, c := range all {
-			group.Go(func() error {
+			if failed[i] != nil {
+				continue
+			}
+			group.Go(func() {
 				took, err := c.replace(ctx, c.path(b.current.name, round), end)
-				samples[i] = append(samples[i], took)
-				if err != nil {
-					return fmt.Errorf("%s: %w", c.Name, err)
+				if failed[i] = err; err == nil {
+					samples[i] = append(samples[i], took)
 				}
-				return nil
 			})
 		}
-		if err := group.Wait(); err != nil {
-			return err
+		if group.Wait(); ctx.Err() != nil {
+			return ctx.Err()
 		}
 		b.step()
 	}
 	for i, c := range all {
-		b.results.set(b.current.rows[0], c.Name, samples[i], nil, "")
+		why := ""
+		if failed[i] != nil {
+			why = "failed: " + failed[i].Error()
+		}
+		if why != "" && c.Name == systems.Locked {
+			return failed[i]
+		}
+		b.results.set(b.current.rows[0], c.Name, samples[i], nil, why)
 	}
 	return nil
 }

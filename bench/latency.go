@@ -18,9 +18,13 @@ const (
 )
 
 // pair is a system's times and those of its store's floor, taken in turns.
-type pair struct{ ours, floor []float64 }
+type pair struct {
+	ours, floor []float64
+	failed      string // why there are no more
+}
 
-// rounds does something with every contender in turns.
+// rounds does something with every contender in turns. One that fails is out, and keeps the figures that it has; only
+// locked must not.
 func (b *bench) rounds(ctx context.Context, n int, all []*contender, f func(ctx context.Context, round int, c *contender, p *pair) error) (map[*contender]*pair, error) {
 	pairs := map[*contender]*pair{}
 	for _, c := range all {
@@ -30,12 +34,18 @@ func (b *bench) rounds(ctx context.Context, n int, all []*contender, f func(ctx 
 	turns := slices.Clone(all)
 	for i := range n {
 		rand.Shuffle(len(turns), func(i, j int) { turns[i], turns[j] = turns[j], turns[i] })
-		for _, c := range turns {
-			ctx, cancel := context.WithTimeout(ctx, roundLimit)
-			err := f(ctx, i, c, pairs[c])
+		for _, c := range slices.Clone(turns) {
+			limited, cancel := context.WithTimeout(ctx, roundLimit)
+			err := f(limited, i, c, pairs[c])
 			cancel()
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.Name, err)
+			switch {
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			case err != nil && c.Name == systems.Locked:
+				return nil, err
+			case err != nil:
+				turns = slices.DeleteFunc(turns, func(other *contender) bool { return other == c })
+				pairs[c].failed = fmt.Sprintf("failed in round %d: %v", i+1, err)
 			}
 		}
 		b.step()
@@ -45,7 +55,7 @@ func (b *bench) rounds(ctx context.Context, n int, all []*contender, f func(ctx 
 
 func (b *bench) keep(r row, pairs map[*contender]*pair) {
 	for c, p := range pairs {
-		b.results.set(r, c.Name, p.ours, p.floor, "")
+		b.results.set(r, c.Name, p.ours, p.floor, p.failed)
 	}
 }
 
@@ -146,7 +156,7 @@ func (b *bench) leading(ctx context.Context, c *contender, path string) (systems
 
 // relay is an election that goes back and forth between two clients.
 type relay struct {
-	*contender
+	path    string
 	clients [2]systems.Client
 	leader  systems.Candidate
 	next    systems.Candidate
@@ -155,55 +165,74 @@ type relay struct {
 }
 
 func (b *bench) relay(ctx context.Context, c *contender) (r *relay, err error) {
-	r = &relay{contender: c, elected: make(chan error, 1)}
+	r = &relay{path: c.path("relay"), elected: make(chan error, 1)}
 	for i := range r.clients {
 		if r.clients[i], err = c.Dial(ctx, c.endpoint, latencyTTL); err != nil {
 			return nil, err
 		}
 		b.cleanup(func() { r.clients[i].Close() })
 	}
-	r.leader, err = r.clients[0].Candidate(c.path("relay"), "0")
-	if err != nil {
-		return nil, err
+	return r, r.begin(ctx)
+}
+
+// beside is another one, at another path, between the same clients.
+func (r *relay) beside(ctx context.Context) (*relay, error) {
+	other := &relay{path: r.path + "-beside", clients: r.clients, elected: make(chan error, 1)}
+	return other, other.begin(ctx)
+}
+
+func (r *relay) begin(ctx context.Context) (err error) {
+	if r.leader, err = r.clients[0].Candidate(r.path, "0"); err != nil {
+		return err
 	}
-	return r, r.leader.Campaign(ctx)
+	return r.leader.Campaign(ctx)
 }
 
 // queue makes the next one wait.
 func (r *relay) queue(ctx context.Context) (err error) {
 	r.n++
-	next, err := r.clients[r.n%2].Candidate(r.path("relay"), fmt.Sprint(r.n))
+	next, err := r.clients[r.n%2].Candidate(r.path, fmt.Sprint(r.n))
 	r.next = next
 	ctx = context.WithoutCancel(ctx) // it leads when this round is long over
 	go func() { r.elected <- next.Campaign(ctx) }()
 	return err
 }
 
-// await waits until the next one is elected, however long its library would.
-func (r *relay) await(ctx context.Context) error {
-	select {
-	case err := <-r.elected:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// pass times the handover from the leader's resignation to the knowledge of the next.
-func (r *relay) pass(ctx context.Context, p *pair) error {
-	resigned := make(chan error, 1)
-	err := p.add(ctx, r.floor, func() error { return hearing(ctx, r.floor) }, func() error {
-		go func() { resigned <- r.leader.Resign(ctx) }()
-		return r.await(ctx)
-	})
-	if err == nil {
-		err = <-resigned
-	}
+// pass is from the leader's resignation to the knowledge of the next that it leads. What remains to be done then is done by
+// settle.
+func (r *relay) pass(ctx context.Context) (settle func() error, err error) {
+	resigned, leader := make(chan error, 1), r.leader
+	go func() { resigned <- leader.Resign(ctx) }()
 	r.leader = r.next
-	return err
+	select {
+	case err := <-r.elected: // however long its library would wait
+		return func() error { return <-resigned }, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
-// handover is from a leader's resignation to the successor's knowledge that it leads, in another client.
+// twice hands over untimed at one path, and then timed at another: the floor is not cold when it is measured either.
+func twice(ctx context.Context, c *contender, warm, timed *relay, p *pair) error {
+	settle, err := warm.pass(ctx)
+	if err != nil {
+		return err
+	}
+	if err := settle(); err != nil {
+		return err
+	}
+	err = p.add(ctx, c.floor, func() error { return hearing(ctx, c.floor) }, func() (err error) {
+		settle, err = timed.pass(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return settle()
+}
+
+// handover is from a leader's resignation to the successor's knowledge that it leads, in another client. Settled
+// successors have waited for a while; fresh ones have just come.
 func handover(ctx context.Context, b *bench) error {
 	e, err := b.etcd(ctx)
 	if err != nil {
@@ -213,35 +242,59 @@ func handover(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	relays := map[*contender]*relay{}
+	warm, timed := map[*contender]*relay{}, map[*contender]*relay{}
 	for _, c := range all {
-		if relays[c], err = b.relay(ctx, c); err != nil {
+		if timed[c], err = b.relay(ctx, c); err == nil {
+			warm[c], err = timed[c].beside(ctx)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", c.Name, err)
 		}
 	}
-	turn := 0
-	pairs, err := b.rounds(ctx, b.pick(200, 30), all, func(ctx context.Context, _ int, c *contender, p *pair) error {
-		if turn++; turn%len(all) == 1 || len(all) == 1 { // the first of a round
-			for _, r := range relays {
-				if err := r.queue(ctx); err != nil {
+	queue := func(ctx context.Context, c *contender) error {
+		if err := warm[c].queue(ctx); err != nil {
+			return err
+		}
+		return timed[c].queue(ctx)
+	}
+	// All that wait settle together, when a round begins.
+	queued, passed := map[*contender]int{}, map[*contender]int{}
+	settled, err := b.rounds(ctx, b.pick(200, 30), all, func(ctx context.Context, round int, c *contender, p *pair) error {
+		if queued[c] == round {
+			for _, c := range all {
+				if passed[c] != round { // it has failed
+					continue
+				}
+				if err := queue(ctx, c); err != nil {
 					return err
 				}
+				queued[c]++
 			}
 			time.Sleep(settling)
 		}
-		return relays[c].pass(ctx, p)
+		err := twice(ctx, c, warm[c], timed[c], p)
+		if err == nil {
+			passed[c]++
+		}
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	b.keep(b.current.rows[0], pairs)
-	pairs, err = b.rounds(ctx, b.pick(200, 30), all, func(ctx context.Context, _ int, c *contender, p *pair) error {
-		if err := relays[c].queue(ctx); err != nil {
+	b.keep(b.current.rows[0], settled)
+	alive := slices.DeleteFunc(all, func(c *contender) bool { return settled[c].failed != "" })
+	fresh, err := b.rounds(ctx, b.pick(200, 30), alive, func(ctx context.Context, _ int, c *contender, p *pair) error {
+		if err := queue(ctx, c); err != nil {
 			return err
 		}
 		time.Sleep(arriving)
-		return relays[c].pass(ctx, p)
+		return twice(ctx, c, warm[c], timed[c], p)
 	})
-	b.keep(b.current.rows[1], pairs)
+	for c, p := range settled {
+		if p.failed != "" {
+			fresh[c] = &pair{failed: p.failed}
+		}
+	}
+	b.keep(b.current.rows[1], fresh)
 	return err
 }

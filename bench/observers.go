@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/samcday/locked/bench/systems"
@@ -65,7 +66,7 @@ func observe(ctx context.Context, b *bench, r row, n, clients, rounds int) error
 		audiences = append(audiences, a)
 	}
 	for i := range rounds {
-		for _, a := range audiences {
+		for _, a := range slices.Clone(audiences) {
 			id := fmt.Sprintf("%s %d", a.Name, i)
 			least, err := watch.hears(ctx, id, func() error {
 				_, err := client.Put(ctx, watch.path("relay"), id)
@@ -75,8 +76,14 @@ func observe(ctx context.Context, b *bench, r row, n, clients, rounds int) error
 				return err
 			}
 			took, err := a.handover(ctx)
+			if err != nil && (ctx.Err() != nil || a.Name == systems.Locked) {
+				return err
+			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", a.Name, err)
+				a.samples.failed = "failed: " + err.Error()
+				audiences = slices.DeleteFunc(audiences, func(other *audience) bool { return other == a })
+				b.results.set(r, a.Name, a.samples.ours, a.samples.floor, a.samples.failed)
+				continue
 			}
 			a.samples.floor, a.samples.ours = append(a.samples.floor, least), append(a.samples.ours, took)
 		}
@@ -108,16 +115,15 @@ func (a *audience) handover(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	time.Sleep(settling)
-	leader, resigned := a.relay.leader, make(chan error, 1)
-	took, err := a.hears(ctx, fmt.Sprint(a.relay.n), func() error {
-		go func() { resigned <- leader.Resign(ctx) }()
-		return a.relay.await(ctx)
+	var settle func() error
+	took, err := a.hears(ctx, fmt.Sprint(a.relay.n), func() (err error) {
+		settle, err = a.relay.pass(ctx)
+		return err
 	})
-	if err == nil {
-		err = <-resigned
+	if err != nil {
+		return 0, err
 	}
-	a.relay.leader = a.relay.next
-	return took, err
+	return took, settle()
 }
 
 // hears times from a cause until everybody knows.

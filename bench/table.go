@@ -139,7 +139,11 @@ func (r *results) cell(row row, f *figure, lineBreak string, notes *footnotes) s
 	case len(f.Samples) == 0:
 		return "– " + notes.mark(f.Note)
 	}
-	parts := []string{row.unit.format(f.median())}
+	median := row.unit.format(f.median())
+	if f.Note != "" {
+		median += " " + notes.mark(f.Note)
+	}
+	parts := []string{median}
 	if x := f.floors(); x > 0 {
 		parts = append(parts, ratio(x)+" floor")
 	}
