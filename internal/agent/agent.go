@@ -41,6 +41,7 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	readTimeout   = 30 * time.Second // of a whole request
+	writeTimeout  = time.Minute      // of an answer that is no stream
 )
 
 // New checks the configuration, and listens. The client stays the caller's, and must live longer than the agent.
@@ -69,7 +70,7 @@ func New(client *clientv3.Client, cfg Config, opts ...locked.Option) (*Agent, er
 	}
 	a.server = &http.Server{
 		Handler: a.routes(), ConnContext: withConn, TLSConfig: transport, MaxHeaderBytes: maxHeaders,
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		Protocols: new(http.Protocols),
 	}
 	a.server.Protocols.SetHTTP1(true) // one connection for each stream: its end must mean the end of that stream alone

@@ -184,8 +184,7 @@ func forwarded(r *http.Request) bool {
 
 // part ends a candidacy whose connection has ended.
 func (a *Agent) part(r *http.Request, c *candidacy, onClose string) {
-	conn := connOf(r.Context())
-	if onClose == onCloseRelease && conn != nil && conn.closed.Load() {
+	if conn := connOf(r.Context()); onClose == onCloseRelease && (conn.closed.Load() || r.Context().Err() != nil && conn.endSeen()) {
 		c.leave()
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // conn is a connection to the agent that remembers how it ended: whether the peer closed it, which on this machine means
@@ -56,6 +57,18 @@ func (c *conn) ended(err error) {
 	}
 }
 
+// endSeen reports whether the peer has closed the connection, of which a request has ended. Over TLS the request ends with
+// the peer's goodbye, and the end of the connection is still to be read.
+func (c *conn) endSeen() bool {
+	if !c.closed.Load() && c.SetReadDeadline(time.Now().Add(endPatience)) == nil {
+		_, _ = c.Read(make([]byte, 1)) // it streams: this ends with an error
+	}
+	return c.closed.Load()
+}
+
+// endPatience is how soon after its goodbye a peer closes a connection.
+const endPatience = 50 * time.Millisecond
+
 func (c *conn) Close() error {
 	c.once.Do(c.release)
 	return c.Conn.Close()
@@ -76,13 +89,19 @@ func connOf(ctx context.Context) *conn {
 	return c
 }
 
-// listener accepts connections up to a number.
+// listener accepts connections up to a number, and up to a part of them from one address elsewhere.
 type listener struct {
 	net.Listener
 	most    int64
 	open    atomic.Int64
 	refused atomic.Int64
+
+	mu    sync.Mutex
+	peers map[string]int64 // connections by address
 }
+
+// peerShare is the part of all connections that one address elsewhere may have.
+const peerShare = 4
 
 func (l *listener) Accept() (net.Conn, error) {
 	for {
@@ -90,13 +109,49 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.open.Add(1) > l.most {
-			l.open.Add(-1)
-			l.refused.Add(1)
-			_ = c.Close() // there is nothing to say to it
-			continue
+		local := isLocal(c.RemoteAddr())
+		peer := ""
+		if !local {
+			peer, _, _ = net.SplitHostPort(c.RemoteAddr().String())
 		}
-		return &conn{Conn: c, local: isLocal(c.RemoteAddr()), release: func() { l.open.Add(-1) }}, nil
+		if l.take(peer) {
+			return &conn{Conn: c, local: local, release: func() { l.give(peer) }}, nil
+		}
+		l.refused.Add(1)
+		_ = c.Close() // there is nothing to say to it
+	}
+}
+
+func (l *listener) take(peer string) bool {
+	if l.open.Add(1) > l.most {
+		l.open.Add(-1)
+		return false
+	}
+	if peer == "" {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.peers[peer] >= max(l.most/peerShare, 1) {
+		l.open.Add(-1)
+		return false
+	}
+	if l.peers == nil {
+		l.peers = map[string]int64{}
+	}
+	l.peers[peer]++
+	return true
+}
+
+func (l *listener) give(peer string) {
+	l.open.Add(-1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if peer == "" {
+		return
+	}
+	if l.peers[peer]--; l.peers[peer] <= 0 {
+		delete(l.peers, peer)
 	}
 }
 

@@ -159,6 +159,7 @@ func (a *Agent) transfer(w http.ResponseWriter, r *http.Request) error {
 	case limit > maxTransferTimeout:
 		return badField("timeout", p["timeout"], "must be at most "+maxTransferTimeout.String())
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + writeTimeout)) // else the server's own holds
 	path := electionPath(r)
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()

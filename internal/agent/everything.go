@@ -24,6 +24,10 @@ func (a *Agent) everything(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/event-stream")
+		return nil
+	}
 	done, err := a.viewing(r)
 	if err != nil {
 		return err

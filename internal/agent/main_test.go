@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,16 +96,12 @@ func serverOn(t testing.TB, etcd *clientv3.Client, change ...func(*Config)) *ser
 	served := make(chan error, 1)
 	go func() { served <- a.Serve(ctx) }()
 	s := &server{t: t, agent: a, client: &http.Client{Transport: &http.Transport{}}, header: http.Header{}, url: a.URL()}
-	var over bool
-	s.stop = func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
-		if !over {
-			over = true
-			if err := <-served; err != nil {
-				t.Errorf("serve: %v", err)
-			}
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
 		}
-	}
+	})
 	t.Cleanup(s.stop)
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s

@@ -89,7 +89,7 @@ func TestSlowViewer(t *testing.T) {
 	t.Parallel()
 	etcd := testEtcd(t)
 	s := serverOn(t, etcd)
-	const elections, rounds = 1000, 30
+	const elections, rounds = 1000, 8
 	putElections(t, etcd, elections, 0)
 	m := s.agent.mirror
 	slow, quick := m.look("/many/"), m.look("/many/")

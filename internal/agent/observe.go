@@ -9,6 +9,10 @@ import (
 
 // observe answers GET …/events: what happens at one election, beginning with the state as it is.
 func (a *Agent) observe(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/event-stream")
+		return nil
+	}
 	done, err := a.viewing(r)
 	if err != nil {
 		return err

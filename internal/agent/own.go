@@ -1,6 +1,10 @@
 package agent
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+	"time"
+)
 
 // What a caller does with a candidacy of his own, which he proves to be his by the secret in its first event.
 
@@ -39,6 +43,9 @@ func (a *Agent) getCampaign(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, r, http.StatusOK, d)
 }
 
+// setTimeout is how long a new value may take to be in etcd. After that it is tried further all the same.
+const setTimeout = 10 * time.Second
+
 // setValue answers POST …/value, when the value is in etcd.
 func (a *Agent) setValue(w http.ResponseWriter, r *http.Request) error {
 	c, p, err := a.own(w, r, "value", "value_base64")
@@ -49,7 +56,9 @@ func (a *Agent) setValue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.node.SetValue(r.Context(), value); err != nil {
+	ctx, cancel := context.WithTimeout(r.Context(), setTimeout)
+	defer cancel()
+	if err := c.node.SetValue(ctx, value); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
