@@ -29,7 +29,7 @@ func wall(n int) []*election {
 		if i >= len(areas)*len(works) {
 			e.Path += fmt.Sprintf("-%d", i/(len(areas)*len(works)))
 		}
-		lead(e, i, 1, now.Add(-time.Duration(140+i*17%3000)*time.Second))
+		lead(e, i, 1, now.Add(-time.Duration(640+i*97%3000)*time.Second))
 		for j := range i % 4 {
 			e.Queue = append(e.Queue, someone(i+j+2))
 		}
@@ -49,29 +49,28 @@ func lead(e *election, i, token int, since time.Time) {
 	e.Leader, e.Since, e.Terms = &m, since, e.Terms+1
 }
 
-// stir makes some of them change, as time passes: t is how long ago.
+// stir makes some of them change, as if over the last ten minutes, and leaves one without a leader if there are many.
 func stir(f *fake, list []*election) {
 	now := time.Now()
 	for step, ago := range []time.Duration{520, 470, 400, 333, 290, 240, 190, 150, 118, 90, 61, 34, 12} {
-		for k := range 1 + len(list)/12 {
-			k = len(list)/12 - k // the oldest first
+		for k := len(list) / 12; k >= 0; k-- { // the oldest first
 			i := (step*7 + k*5) % len(list)
-			e := *list[i]
-			if k%5 == 2 && step == 12 && len(list) > 3 {
-				e.Leader, e.Since, e.GapMS = nil, time.Time{}, nil
-				f.put(&e)
-				*list[i] = e
-				continue
-			}
 			gap := 0.0
 			if (i+step)%3 == 0 {
 				gap = float64(1800 + 900*(step%4))
 			}
-			lead(&e, i+step+1, step*40+2, now.Add(-ago*time.Second-time.Duration(k*700)*time.Millisecond))
+			e := *list[i]
+			lead(&e, i+step+1, step*41+2, now.Add(-ago*time.Second-time.Duration(k*700)*time.Millisecond))
 			e.GapMS = &gap
 			f.put(&e)
 			*list[i] = e
 		}
+	}
+	if len(list) > 3 {
+		e := *list[7]
+		e.Leader, e.Since, e.GapMS = nil, time.Time{}, nil
+		f.put(&e)
+		*list[7] = e
 	}
 }
 
@@ -79,12 +78,12 @@ func TestShots(t *testing.T) {
 	if *shots == "" {
 		t.Skip("no -shots DIRECTORY: there is nothing to make")
 	}
-	for _, n := range []int{0, 3, 40, 1000} {
+	for _, n := range []int{0, 3, 12, 40, 1000} {
 		for _, theme := range []string{"light", "dark"} {
 			f := newFake(t)
 			list := wall(n)
 			f.put(list...)
-			for _, width := range []int64{1440, 360} {
+			for _, width := range []int64{2560, 1440, 360} {
 				if only := os.Getenv("SHOT"); only != "" && !strings.Contains(fmt.Sprintf("%d-%s-%d", n, theme, width), only) {
 					continue
 				}
@@ -123,10 +122,7 @@ func TestShots(t *testing.T) {
 // look has the page in other colours and another size.
 func (p *tab) look(theme string, width int64) {
 	p.t.Helper()
-	height := int64(900)
-	if width < 600 {
-		height = 740
-	}
+	height := map[int64]int64{2560: 1440, 1440: 900, 360: 740}[width]
 	p.do(chromedp.EmulateViewport(width, height))
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},

@@ -2,7 +2,7 @@ const most = 100; // terms and changes that are kept
 
 // Election is one election as the page knows it.
 //
-// A term is { id, token, from, known, to, how, gap }: from is when it was seen to begin, if that is known, and otherwise
+// A term is { id, token, from, known, to, how, gap, odd }: from is when it was seen to begin, if that is known, and otherwise
 // when the page first saw it; to is null while it lasts; how it began is one of
 //
 //   first      nobody led before, as far as is known
@@ -93,7 +93,7 @@ export class Election {
     if (last && last.to === null) last.to = Math.max(last.from, from - (gap ?? 0));
     this.vacantSince = null;
     this.vacantKnown = false;
-    this.history.unshift({ id: leader.id, token: leader.token, from, known, to: null, how, gap });
+    this.history.unshift({ id: leader.id, token: leader.token, from, known, to: null, how, gap, odd: last?.odd === false });
     this.history.length = Math.min(this.history.length, most);
     if (fresh && !seen && !known) return null;
     return this.#note({ at: from, kind: how, id: leader.id, from: (before ?? last)?.id, token: leader.token, gap, missed });

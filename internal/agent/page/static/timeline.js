@@ -12,7 +12,7 @@ export function strip(el, election, store, span, names = false) {
     pieces.push({ kind, left: left * 100, width: (right - left) * 100, label });
   };
   for (const [i, t] of election.history.entries()) {
-    add(t.token % 2 ? "led odd" : "led", t.from, t.to ?? store.now(), names ? name(t) : "");
+    add(t.odd ? "led odd" : "led", t.from, t.to ?? store.now(), names ? name(t) : "");
     const before = election.history[i + 1];
     if (!before) continue;
     if (t.how === "handover") add("handed", t.from, t.from + 1);
@@ -21,10 +21,11 @@ export function strip(el, election, store, span, names = false) {
   }
   if (!election.leader && election.vacantSince !== null) add("cut", election.vacantSince, store.now());
   for (const b of store.blind) add("blind", b.from, b.to ?? now);
-  draw(el, pieces);
+  draw(el, pieces, names ? el.clientWidth / 100 : 0);
 }
 
-function draw(el, pieces) {
+// draw makes the pieces; a percent of the width is so many pixels.
+function draw(el, pieces, percent) {
   while (el.children.length > pieces.length) el.lastElementChild.remove();
   for (const [i, p] of pieces.entries()) {
     const piece = el.children[i] ?? el.appendChild(document.createElement("i"));
@@ -33,7 +34,7 @@ function draw(el, pieces) {
     const width = `${p.width.toFixed(2)}%`;
     if (piece.style.left !== left) piece.style.left = left;
     if (piece.style.width !== width) piece.style.width = width;
-    const label = p.width > 6 ? (p.label ?? "") : "";
+    const label = p.width * percent > 56 ? (p.label ?? "") : "";
     if (piece.textContent !== label) piece.textContent = label;
   }
 }
