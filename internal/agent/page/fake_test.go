@@ -25,6 +25,7 @@ type fake struct {
 	etcd      map[string]any
 	listeners map[chan string]struct{}
 	gone      bool
+	silent    bool
 	token     string
 	asked     chan string // transfers: the path and the body
 }
@@ -103,10 +104,12 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 	defer beat.Stop()
 	for {
 		f.mu.Lock()
-		text := f.heartbeat()
+		text, silent := f.heartbeat(), f.silent
 		f.mu.Unlock()
-		fmt.Fprint(w, drain(told)+text)
-		_ = http.NewResponseController(w).Flush()
+		if !silent {
+			fmt.Fprint(w, drain(told)+text)
+			_ = http.NewResponseController(w).Flush()
+		}
 		select {
 		case s, ok := <-told:
 			if !ok {

@@ -105,6 +105,7 @@ func (p *tab) leads(path, id string) {
 
 // One real election from its first candidate to the last: the page follows.
 func TestLive(t *testing.T) {
+	t.Parallel()
 	a, p := newAgents(t), newTab(t)
 	p.may = []string{"Failed to load resource"}
 	p.open(a.url)
@@ -157,6 +158,7 @@ func TestLive(t *testing.T) {
 
 // A leader that dies without a word is seen as a gap: from when its lease has ended until the next one is elected.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	a, p := newAgents(t), newTab(t)
 	p.open(a.url)
 	doomed := a.newClient()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,8 +15,9 @@ import (
 var shots = flag.String("shots", "", "write pictures of the page, in many states and sizes, into this `directory`")
 
 var (
-	areas = []string{"jobs", "web", "ingest", "billing", "search", "edge"}
-	works = []string{"cleanup", "frontend", "scheduler", "invoices", "indexer", "leader", "rotate-keys", "compactor", "migrations", "cron"}
+	counts = []int{0, 3, 12, 40, 1000} // of elections
+	areas  = []string{"jobs", "web", "ingest", "billing", "search", "edge"}
+	works  = []string{"cleanup", "frontend", "scheduler", "invoices", "indexer", "leader", "rotate-keys", "compactor", "migrations", "cron"}
 )
 
 // wall makes n elections as a busy cluster would have them.
@@ -78,16 +78,11 @@ func TestShots(t *testing.T) {
 	if *shots == "" {
 		t.Skip("no -shots DIRECTORY: there is nothing to make")
 	}
-	for _, n := range []int{0, 3, 12, 40, 1000} {
+	for _, n := range counts {
 		for _, theme := range []string{"light", "dark"} {
-			f := newFake(t)
-			list := wall(n)
-			f.put(list...)
 			for _, width := range []int64{2560, 1440, 360} {
-				if only := os.Getenv("SHOT"); only != "" && !strings.Contains(fmt.Sprintf("%d-%s-%d", n, theme, width), only) {
-					continue
-				}
-				p := newTab(t)
+				f, list, p := newFake(t), wall(n), newTab(t)
+				f.put(list...)
 				p.look(theme, width)
 				p.open(f.URL)
 				if n > 0 {

@@ -76,6 +76,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestAgentLost(t *testing.T) {
+	t.Parallel()
 	f, p := newFake(t), newTab(t)
 	p.may = []string{"Failed to load resource"} // what the browser says when nobody answers
 	f.put(&election{Path: "/web", Leader: &member{ID: "a", Token: 5}, Since: time.Now().Add(-time.Minute), Terms: 1})
@@ -99,6 +100,22 @@ func TestAgentLost(t *testing.T) {
 	p.until(`!document.documentElement.classList.contains("stale") && ` + js("#banner") + `.hidden`)
 	p.until(js(card("/web")+" .who") + `.innerText === "b"`)
 	p.until(js(card("/web")+" .strip .blind") + ` !== null`)
+}
+
+// A connection that is half open, or an agent that hangs, says nothing; that is noticed.
+func TestAgentSilent(t *testing.T) {
+	t.Parallel()
+	f, p := newFake(t), newTab(t)
+	f.put(&election{Path: "/web", Leader: &member{ID: "a", Token: 5}})
+	p.open(f.URL)
+	f.mu.Lock()
+	f.silent = true
+	f.mu.Unlock()
+	p.until(js("#banner") + `.innerText.includes("it has said nothing for 7 seconds")`)
+	f.mu.Lock()
+	f.silent = false
+	f.mu.Unlock()
+	p.until(`!document.documentElement.classList.contains("stale")`)
 }
 
 func TestEtcdLost(t *testing.T) {

@@ -191,6 +191,7 @@ func TestKeyboard(t *testing.T) {
 
 // Who listens to the page is told of a change, and not of each of many.
 func TestAnnounces(t *testing.T) {
+	t.Parallel()
 	f, p := newFake(t), newTab(t)
 	list := wall(40)
 	f.put(list...)

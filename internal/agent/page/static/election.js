@@ -2,15 +2,16 @@ const most = 100; // terms and changes that are kept
 
 // Election is one election as the page knows it.
 //
-// A term is { id, token, from, known, to, how, gap, odd }: from is when it was seen to begin, if that is known, and otherwise
-// when the page first saw it; to is null while it lasts; how it began is one of
+// A term is { id, token, from, known, to, how, gap, odd }: from is when it was seen to begin, if that is known, and
+// otherwise when the page first saw it; to is null while it lasts; odd alternates; how it began is one of
 //
 //   first      nobody led before, as far as is known
 //   handover   the one before handed over: at no time there was no leader
 //   gap        the one before was gone for gap milliseconds
 //   unseen     there was another one before, and how it went was not seen
 //
-// A change is { at, path, kind, id, from, token, gap, missed }, and is not changed any more: kind is how a term began, or vacant, or value.
+// A change is { at, path, kind, id, from, token, gap, missed }, and stays as it is: kind is how a term began, or vacant,
+// or value.
 export class Election {
   leader = null;
   queue = [];
@@ -93,7 +94,8 @@ export class Election {
     if (last && last.to === null) last.to = Math.max(last.from, from - (gap ?? 0));
     this.vacantSince = null;
     this.vacantKnown = false;
-    this.history.unshift({ id: leader.id, token: leader.token, from, known, to: null, how, gap, odd: last?.odd === false });
+    const odd = last?.odd === false;
+    this.history.unshift({ id: leader.id, token: leader.token, from, known, to: null, how, gap, odd });
     this.history.length = Math.min(this.history.length, most);
     if (fresh && !seen && !known) return null;
     return this.#note({ at: from, kind: how, id: leader.id, from: (before ?? last)?.id, token: leader.token, gap, missed });
