@@ -99,7 +99,8 @@ func TestAgentLost(t *testing.T) {
 	p.click("#retry")
 	p.until(`!document.documentElement.classList.contains("stale") && ` + js("#banner") + `.hidden`)
 	p.until(js(card("/web")+" .who") + `.innerText === "b"`)
-	p.until(js(card("/web")+" .strip .blind") + ` !== null`)
+	blind := js(card("/web") + " .strip .blind")
+	p.until(blind + ` !== null && parseFloat(` + blind + `.style.left) + parseFloat(` + blind + `.style.width) < 99.9`)
 }
 
 // A connection that is half open, or an agent that hangs, says nothing; that is noticed.
