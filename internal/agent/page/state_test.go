@@ -87,6 +87,7 @@ func TestAgentLost(t *testing.T) {
 	if got := p.text("#banner"); !strings.Contains(got, "Stale: the agent is lost since") {
 		t.Errorf("the banner says %q", got)
 	}
+	p.until(js("#agent-link") + `.innerText.includes("lost 1 s")`) // it has ticked
 	held := p.text(card("/web") + " .held")
 	p.until(`/lost ([3-9]|\d\d) s/.test(` + js("#agent-link") + `.innerText)`)
 	if now := p.text(card("/web") + " .held"); now != held {
@@ -99,7 +100,7 @@ func TestAgentLost(t *testing.T) {
 	p.click("#retry")
 	p.until(`!document.documentElement.classList.contains("stale") && ` + js("#banner") + `.hidden`)
 	p.until(js(card("/web")+" .who") + `.innerText === "b"`)
-	blind := js(card("/web") + " .strip .blind")
+	blind := js(card("/web") + " .strip .blind:last-child")
 	p.until(blind + ` !== null && parseFloat(` + blind + `.style.left) + parseFloat(` + blind + `.style.width) < 99.9`)
 }
 

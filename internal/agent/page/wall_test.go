@@ -135,8 +135,9 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// fits: nothing makes the page wider than the screen.
-const fits = `document.documentElement.scrollWidth <= innerWidth`
+// fits: nothing is wider than the screen, or sticks out of it.
+const fits = `document.documentElement.scrollWidth <= innerWidth &&
+	[...document.querySelectorAll(".bar > *, .head *, .card, .card > *, #detail > *")].every((e) => e.getBoundingClientRect().right <= innerWidth)`
 
 func TestPhone(t *testing.T) {
 	f, p := newFake(t), newTab(t)
