@@ -26,9 +26,9 @@ late. What the candidates believed and wrote, and the whole history of etcd, are
 down and checked by code that neither uses nor trusts the library:
 
   one leader at a time; belief ends before the term; tokens grow; fenced writes are done in
-  their own term, and none that was acknowledged is lost; no gap when a leader leaves; a
-  leader again within a bound; the fenced register and the election as a lock are
-  linearizable (by Porcupine).
+  their own term, and none that was acknowledged is lost; first come, first served; no gap
+  when a leader leaves; a leader again within a bound; the fenced register and the election
+  as a lock are linearizable (by Porcupine).
 
 The seed decides what happens to whom; the moments depend on the machine. A fault hits if
 something showed that: a lost term, held back messages, another leader of etcd. --report

@@ -11,8 +11,9 @@ import (
 type Violation struct {
 	Promise  string        `json:"promise"`
 	Election int           `json:"election"`
-	At       time.Duration `json:"at"` // since the beginning, where it is known
+	At       time.Duration `json:"-"` // reading of the clock where it is known, 0 elsewhere
 	Text     string        `json:"text"`
+	Seconds  float64       `json:"at_seconds,omitempty"` // since the beginning
 }
 
 // The promises.
@@ -22,6 +23,7 @@ const (
 	tokensGrow    = "tokens grow"
 	noPhantom     = "a leader is one that etcd knows"
 	oneValue      = "one value at each revision"
+	firstServed   = "first come, first served"
 	noGap         = "no gap when a leader leaves"
 	fencedWrites  = "fenced writes"
 	linearizable  = "linearizable"
@@ -55,12 +57,20 @@ func (h *History) checkEarly(p protocol) []Violation {
 func (h *History) inOrder(found []Violation) []Violation {
 	for i := range found {
 		if found[i].At != 0 {
-			found[i].At -= h.Begin
+			found[i].Seconds = (found[i].At - h.Begin).Seconds()
 		}
 	}
 	known := func(v Violation) int { return cmp.Compare(0, v.At) } // those whose moment is not known come last
 	slices.SortStableFunc(found, func(a, b Violation) int { return cmp.Or(cmp.Compare(known(a), known(b)), cmp.Compare(a.At, b.At)) })
 	return found
+}
+
+// brief is a time as people want to read it.
+func brief(d time.Duration) time.Duration {
+	if d > time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(time.Microsecond)
 }
 
 // beliefsOf gives those of one election in the order in which they began.
@@ -103,9 +113,9 @@ func (h *History) overlaps() (found []Overlap) {
 
 func checkOverlaps(h *History) (found []Violation) {
 	for _, o := range h.overlaps() {
-		found = append(found, Violation{oneLeader, o.Election, o.From, fmt.Sprintf(
+		found = append(found, Violation{Promise: oneLeader, Election: o.Election, At: o.From, Text: fmt.Sprintf(
 			"%s (token %d) and %s (token %d) both believed to lead, for %v",
-			o.One.Who, o.One.Token, o.Two.Who, o.Two.Token, o.To-o.From)})
+			o.One.Who, o.One.Token, o.Two.Who, o.Two.Token, brief(o.To-o.From))})
 	}
 	return found
 }
@@ -131,9 +141,9 @@ func checkOutlived(h *History, p protocol) (found []Violation) {
 	})
 	for _, b := range h.Beliefs {
 		if end, ok := ends[b.Election][b.Token]; ok && b.Last > end.at {
-			found = append(found, Violation{inTime, b.Election, end.at, fmt.Sprintf(
+			found = append(found, Violation{Promise: inTime, Election: b.Election, At: end.at, Text: fmt.Sprintf(
 				"%s believed in its term with token %d for %v after it was seen to have ended, at revision %d",
-				b.Who, b.Token, b.Last-end.at, end.revision)})
+				b.Who, b.Token, brief(b.Last-end.at), end.revision)})
 		}
 	}
 	return found
@@ -145,7 +155,7 @@ func checkTokens(h *History) (found []Violation) {
 		var last Belief
 		for _, b := range h.beliefsOf(e) {
 			if b.Token <= last.Token {
-				found = append(found, Violation{tokensGrow, e, b.First, fmt.Sprintf(
+				found = append(found, Violation{Promise: tokensGrow, Election: e, At: b.First, Text: fmt.Sprintf(
 					"%s led with token %d after %s with %d", b.Who, b.Token, last.Who, last.Token)})
 			}
 			if b.Token > last.Token {
@@ -163,13 +173,13 @@ func checkAcknowledged(h *History) (found []Violation) {
 		revision, there := committed[w.Election][w.Value]
 		switch {
 		case w.Outcome == Acknowledged && !there:
-			found = append(found, Violation{fencedWrites, w.Election, w.Return, fmt.Sprintf(
+			found = append(found, Violation{Promise: fencedWrites, Election: w.Election, At: w.Return, Text: fmt.Sprintf(
 				"write %d of %s with token %d was acknowledged at revision %d, and is not there", w.Value.Seq, w.Value.Who, w.Value.Token, w.Revision)})
 		case w.Outcome == Acknowledged && revision != w.Revision:
-			found = append(found, Violation{fencedWrites, w.Election, w.Return, fmt.Sprintf(
+			found = append(found, Violation{Promise: fencedWrites, Election: w.Election, At: w.Return, Text: fmt.Sprintf(
 				"write %d of %s was acknowledged at revision %d, and is at %d", w.Value.Seq, w.Value.Who, w.Revision, revision)})
 		case w.Outcome == Refused && there:
-			found = append(found, Violation{fencedWrites, w.Election, w.Return, fmt.Sprintf(
+			found = append(found, Violation{Promise: fencedWrites, Election: w.Election, At: w.Return, Text: fmt.Sprintf(
 				"write %d of %s with token %d was refused, and is there at revision %d", w.Value.Seq, w.Value.Who, w.Value.Token, revision)})
 		}
 	}
@@ -183,7 +193,7 @@ func checkCalms(h *History) (found []Violation) {
 			continue
 		}
 		for _, e := range c.Waiting {
-			found = append(found, Violation{recovers, e, c.End, fmt.Sprintf("no leader %v after all faults were healed", (c.End - c.Begin).Round(time.Millisecond))})
+			found = append(found, Violation{Promise: recovers, Election: e, At: c.End, Text: fmt.Sprintf("no leader %v after all faults were healed", brief(c.End-c.Begin))})
 		}
 	}
 	return found

@@ -184,9 +184,9 @@ func total(spans []span) (sum time.Duration) {
 func checkGaps(h *History, p protocol) (found []Violation) {
 	for _, g := range h.gaps(p) {
 		if g.Inexcused > Bound(h.TTL) {
-			found = append(found, Violation{leaderInTime, g.Election, g.From, fmt.Sprintf(
+			found = append(found, Violation{Promise: leaderInTime, Election: g.Election, At: g.From, Text: fmt.Sprintf(
 				"nobody led for %v, %v of it while etcd served and whoever was in turn did not suffer from a fault; the bound is %v",
-				(g.To - g.From).Round(time.Millisecond), g.Inexcused.Round(time.Millisecond), Bound(h.TTL))})
+				brief(g.To-g.From), brief(g.Inexcused), Bound(h.TTL))})
 		}
 	}
 	return found

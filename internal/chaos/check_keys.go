@@ -119,11 +119,11 @@ func (h *History) registers() []map[Value]int64 {
 
 // checkKeys holds the history of etcd against what is promised of it.
 func checkKeys(h *History, p protocol) (found []Violation) {
-	add := func(promise string, e int, format string, args ...any) {
-		found = append(found, Violation{promise, e, 0, fmt.Sprintf(format, args...)})
-	}
 	last := make([]int64, h.Elections)
 	h.walk(func(r *replay) {
+		add := func(promise string, e int, format string, args ...any) {
+			found = append(found, Violation{Promise: promise, Election: e, At: r.changed[0].Seen, Text: fmt.Sprintf(format, args...)})
+		}
 		for e, before := range r.before {
 			path := electionPath(h.Prefix, e)
 			if promise, text := p.check(path, before, r.keys[e], r.expired(e, path)); promise != "" {
@@ -171,7 +171,7 @@ func checkBeliefs(h *History, p protocol) (found []Violation) {
 	owners := h.owners(p)
 	for _, b := range h.Beliefs {
 		if owner := owners[b.Election][b.Token]; owner != b.Who {
-			found = append(found, Violation{noPhantom, b.Election, b.First, fmt.Sprintf(
+			found = append(found, Violation{Promise: noPhantom, Election: b.Election, At: b.First, Text: fmt.Sprintf(
 				"%s believed to lead with token %d, which is that of %q", b.Who, b.Token, owner)})
 		}
 	}
@@ -218,6 +218,9 @@ func (lockedKeys) check(path string, before, after map[string]Change, expired bo
 	case len(list) == 0 && held:
 		return oneValue, fmt.Sprintf("the path holds %q, and there is no term", at.Value)
 	}
+	if len(list) == 1 && !inTurn(path, before, list[0]) {
+		return firstServed, fmt.Sprintf("%q was elected, and somebody else was first in the queue", list[0].Value)
+	}
 	if _, had := before[path]; had && !held && !expired {
 		for k := range after {
 			if strings.HasPrefix(k, path+":::queue/") {
@@ -228,13 +231,30 @@ func (lockedKeys) check(path string, before, after map[string]Change, expired bo
 	return "", ""
 }
 
-func (lockedKeys) next(path string, keys map[string]Change) string {
-	var head Change
+// inTurn reports whether a term is an old one, or that of who was first in the queue, or a new one of the same leader.
+// Somebody else is elected only where nobody waits, or a transfer asked for it.
+func inTurn(path string, before map[string]Change, term Change) bool {
+	if _, old := before[term.Key]; old {
+		return true
+	}
+	head := first(path+":::queue/", before)
+	_, asked := before[path+":::transfer"]
+	return head.Key == "" || asked || before[path].Value == term.Value ||
+		strings.TrimPrefix(head.Key, path+":::queue/") == strings.TrimPrefix(term.Key, path+":::term/")
+}
+
+// first gives the oldest key with a prefix.
+func first(prefix string, keys map[string]Change) (found Change) {
 	for k, c := range keys {
-		if strings.HasPrefix(k, path+":::queue/") && (head.Create == 0 || c.Create < head.Create) {
-			head = c
+		if strings.HasPrefix(k, prefix) && (found.Create == 0 || c.Create < found.Create) {
+			found = c
 		}
 	}
+	return found
+}
+
+func (lockedKeys) next(path string, keys map[string]Change) string {
+	head := first(path+":::queue/", keys)
 	id, _, _ := strings.Cut(head.Value, ":::")
 	return id
 }
@@ -242,21 +262,12 @@ func (lockedKeys) next(path string, keys map[string]Change) string {
 // concurrencyKeys is that of etcd's own Election: the oldest key leads.
 type concurrencyKeys struct{}
 
-func oldest(path string, keys map[string]Change) (found Change) {
-	for k, c := range keys {
-		if strings.HasPrefix(k, path+"/") && (found.Create == 0 || c.Create < found.Create) {
-			found = c
-		}
-	}
-	return found
-}
-
 func (concurrencyKeys) inForce(path string, keys map[string]Change) int64 {
-	return oldest(path, keys).Create
+	return first(path+"/", keys).Create
 }
 
 func (concurrencyKeys) owner(path string, keys map[string]Change, token int64) string {
-	return oldest(path, keys).Value
+	return first(path+"/", keys).Value
 }
 
 func (concurrencyKeys) check(string, map[string]Change, map[string]Change, bool) (promise, text string) {

@@ -25,9 +25,9 @@ func checkLinearizable(h *History) (found []Violation) {
 		} {
 			switch ops() {
 			case porcupine.Illegal:
-				found = append(found, Violation{linearizable, e, 0, what + " is not linearizable"})
+				found = append(found, Violation{Promise: linearizable, Election: e, Text: what + " is not linearizable"})
 			case porcupine.Unknown:
-				found = append(found, Violation{linearizable, e, 0, fmt.Sprintf("%s could not be checked within %v", what, checkingLimit)})
+				found = append(found, Violation{Promise: linearizable, Election: e, Text: fmt.Sprintf("%s could not be checked within %v", what, checkingLimit)})
 			}
 		}
 	}

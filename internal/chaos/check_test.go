@@ -100,8 +100,8 @@ func TestPlantedViolations(t *testing.T) {
 		}, oneLeader, "a.1 (token 1) and c.1 (token 8)"},
 		"belief outlives the term": {func(h *History) {
 			h.Beliefs[2].First = 109 * s
-			h.Beliefs[1].Last = 108*s + 5
-		}, inTime, "b.1 believed in its term with token 4 for 5ns"},
+			h.Beliefs[1].Last = 108*s + 5000
+		}, inTime, "b.1 believed in its term with token 4 for 5µs"},
 		"a token again":       {func(h *History) { h.Beliefs[1].Token = 1 }, tokensGrow, "b.1 led with token 1 after a.1 with 1"},
 		"a smaller token":     {func(h *History) { h.Beliefs[2].Token = 3 }, tokensGrow, "c.1 led with token 3"},
 		"a term of nobody":    {func(h *History) { h.Beliefs[2].Token = 9 }, noPhantom, `c.1 believed to lead with token 9, which is that of ""`},
@@ -110,6 +110,11 @@ func TestPlantedViolations(t *testing.T) {
 		"another value":       {func(h *History) { h.put(9, "e0", "d.1:::v", 3, 109*s) }, oneValue, "the path holds"},
 		"a value of no term":  {func(h *History) { h.del(9, "e0:::term/z", 109*s) }, oneValue, "there is no term"},
 		"a gap for a waiting": {func(h *History) { h.put(7, "other", "", 2, 0); leaveGap(h) }, noGap, "left the path empty while somebody waited"},
+		"out of turn": {func(h *History) {
+			h.put(3, "e0:::queue/early", "d.1:::v", 5, 102*s)
+			h.put(2, "e0:::queue/earlier", "e.1:::v", 6, 101*s)
+			h.del(3, "e0:::queue/y", 102*s)
+		}, firstServed, `"b.1:::v" was elected, and somebody else was first`},
 		"a stale write": {func(h *History) {
 			h.write("a.1", 1, 3, 6, 106*s, Unknown)
 		}, fencedWrites, "write 3 of a.1 with token 1 was committed at revision 6, in the term with token 4"},

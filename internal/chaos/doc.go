@@ -10,10 +10,10 @@
 // down beside them. The checkers look at these records alone. They neither use nor trust the code that is tried.
 //
 //   - At most one candidate believes to lead at a time. A belief lasts for certain from the end of the first question that
-//     was answered with yes to the beginning of the last.
+//     was answered with yes to the beginning of the last. It ends before etcd ends the term.
 //   - Tokens grow, and each is that of a term that etcd knows.
 //   - At each revision there is at most one term, and the path shows its data; it is not empty between a leader that left
-//     and one who waited.
+//     and one who waited; who has waited longest is next.
 //   - Each fenced write was committed in the term that its token names. None that was acknowledged is missing, none that
 //     was refused is there. The fenced register, and the election as a lock, are linearizable (by Porcupine).
 //   - Nobody waits for a leader for longer than the time that follows from the leases and the faults, see [Bound], and

@@ -102,7 +102,7 @@ func (r *Result) page() *page {
 		p.Overlaps = append(p.Overlaps, pageGap{Election: o.Election, From: at(o.From), To: at(o.To)})
 	}
 	for _, v := range r.Violations {
-		p.Found = append(p.Found, pageViolation{v.Election, v.At.Seconds(), v.String()})
+		p.Found = append(p.Found, pageViolation{v.Election, v.Seconds, v.String()})
 	}
 	return p
 }

@@ -78,7 +78,7 @@ func newResult(o Options, h *History, p protocol, found []Violation, unavailable
 	r := &Result{
 		Seed: o.Seed, Against: o.Against, Break: o.Break, Seconds: (h.End - h.Begin).Seconds(), TTL: o.TTL.Seconds(),
 		Elections: o.Elections, Candidates: candidates, Unavailable: unavailable,
-		Bound: Bound(o.TTL).Seconds(), CalmBound: Calm(o.TTL).Seconds(), Violations: found, history: h,
+		Bound: Bound(o.TTL).Seconds(), CalmBound: Calm(o.TTL).Seconds(), Violations: append([]Violation{}, found...), history: h,
 	}
 	if r.Against == "" {
 		r.Against = "locked"

@@ -190,6 +190,9 @@ func (r *run) close() {
 	if r.watched != nil {
 		r.watched.close()
 	}
+	if r.client != nil && r.cluster == nil && r.history != nil {
+		r.sweep()
+	}
 	if r.client != nil {
 		_ = r.client.Close() // nothing of it is needed any more
 	}
@@ -205,6 +208,13 @@ func (r *run) close() {
 	if r.dir != "" {
 		_ = os.RemoveAll(r.dir)
 	}
+}
+
+// sweep removes what a run has left in a cluster that goes on.
+func (r *run) sweep() {
+	ctx, cancel := context.WithTimeout(context.Background(), quitLimit)
+	defer cancel()
+	_, _ = r.client.Delete(ctx, r.history.Prefix, clientv3.WithPrefix()) // what could not be removed harms nobody
 }
 
 // wanted says which kinds of faults are made.

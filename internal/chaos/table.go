@@ -74,8 +74,8 @@ func (r *Result) printVerdict(w io.Writer) error {
 // String is a line for people.
 func (v Violation) String() string {
 	at := ""
-	if v.At > 0 {
-		at = fmt.Sprintf(" at %.2f s", v.At.Seconds())
+	if v.At != 0 {
+		at = fmt.Sprintf(" at %.2f s", v.Seconds)
 	}
 	return fmt.Sprintf("%s, broken in election %d%s: %s", v.Promise, v.Election, at, v.Text)
 }
