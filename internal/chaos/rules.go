@@ -25,12 +25,12 @@ var Rules = []Rule{
 	},
 	{
 		Name: "verify", Broken: "the linearizable read after each renewal is answered on the spot",
-		Promise:  "an etcd leader that is cut off from its peers acknowledges renewals that do not count",
+		Promise:  "an etcd leader that is cut off acknowledges renewals that do not count",
 		Exposing: []string{kindLeaderBlinkCut, kindYield}, TTL: 5 * time.Second,
 	},
 	{
 		Name: "raft-term", Broken: "every answer is said to be of the same raft term",
-		Promise:  "an etcd leader that was stopped ends leases that were renewed elsewhere (give it some minutes)",
+		Promise:  "an etcd leader that was stopped ends leases renewed elsewhere (may take minutes)",
 		Exposing: []string{kindLeaderStop, kindLag, kindYield}, TTL: 5 * time.Second,
 	},
 	{
