@@ -32,7 +32,7 @@ func serveHealth(addr string, l *locked.Locker, node *locked.Node) (*http.Server
 	mux.Handle("GET /leader", health.Leader(node))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	s := &http.Server{Addr: listener.Addr().String(), Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.Serve(listener) }() // until it is closed
 	return s, nil
 }

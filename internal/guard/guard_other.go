@@ -64,7 +64,7 @@ func (*Terminal) Give(int) bool { return false }
 func (*Terminal) Take(int) {}
 
 // Suspend does nothing.
-func Suspend(chan<- os.Signal) {}
+func Suspend() {}
 
 // Pauses is false.
 func Pauses(int) bool { return false }

@@ -49,13 +49,26 @@ func (t *Terminal) foreground() int {
 	return group
 }
 
-// Suspend stops this process, and its group, as ^Z would, until it is continued. Where nobody could continue it the kernel
-// does nothing. The channel has the signal from then on, as before.
-func Suspend(c chan<- os.Signal) {
-	signal.Reset(unix.SIGTSTP)
-	_ = syscall.Kill(0, unix.SIGTSTP)
-	time.Sleep(10 * time.Millisecond) // it may be another thread that takes the signal, a moment later
-	signal.Notify(c, unix.SIGTSTP)
+// Suspend stops this process and its group, as ^Z would, until they are continued; unless nobody is there to do that. Go
+// cannot give SIGTSTP its usual effect again once it was handled, hence the other signal.
+func Suspend() {
+	if !orphaned() {
+		_ = syscall.Kill(0, unix.SIGSTOP)
+		time.Sleep(10 * time.Millisecond) // it may be another thread that takes the signal, a moment later
+	}
+}
+
+// orphaned reports whether our process group is: whether no shell of our session has it as a job.
+func orphaned() bool {
+	above := os.Getpid()
+	for group, _ := unix.Getpgid(above); group == unix.Getpgrp(); group, _ = unix.Getpgid(above) {
+		if above = parent(above); above <= 1 {
+			return true
+		}
+	}
+	own, _ := unix.Getsid(0)
+	session, err := unix.Getsid(above)
+	return err != nil || session != own
 }
 
 // Signals are those that a supervisor handles: what it forwards, and ^Z.

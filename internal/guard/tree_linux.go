@@ -113,6 +113,12 @@ func descendants(root int) []process {
 	return found
 }
 
+// parent is 0 for a process that is gone.
+func parent(pid int) int {
+	p, _ := inspect(pid)
+	return p.parent
+}
+
 // inspect reads /proc/PID/stat: the name stands in parentheses, and may contain some.
 func inspect(pid int) (process, bool) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

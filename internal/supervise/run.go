@@ -58,6 +58,7 @@ func (r *Run) Do(ctx context.Context) (guard.Result, error) {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
 	defer r.dismiss()
+	defer r.tellStopping()
 	signal.Notify(r.signals, guard.Signals()...)
 	defer signal.Stop(r.signals)
 	go r.heed(ctx)
@@ -202,11 +203,14 @@ func (r *Run) take(s syscall.Signal) {
 		r.ending = s
 	}
 	r.mu.Unlock()
+	if s == syscall.SIGTERM {
+		r.tellStopping()
+	}
 	switch {
 	case live != nil:
 		live.Signal(s)
 	case guard.Pauses(int(s)):
-		guard.Suspend(r.signals)
+		guard.Suspend()
 	case s == syscall.SIGHUP && r.cfg.Value != nil || !guard.Ends(s):
 	default:
 		r.cancel(Interrupted{s})

@@ -25,7 +25,6 @@ func (r *Run) tellSystemd(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 			return
 		case <-pulse.C:
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
@@ -37,6 +36,13 @@ func (r *Run) tellSystemd(ctx context.Context) {
 				events = nil
 			}
 		}
+	}
+}
+
+// tellStopping tells systemd that the end has begun.
+func (r *Run) tellStopping() {
+	if r.cfg.Notify {
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	}
 }
 

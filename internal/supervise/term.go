@@ -90,7 +90,7 @@ func (r *Run) paused(g *guard.Guard, group, s int) {
 	case guard.Wants(s) && r.lend(g, group):
 		return
 	}
-	guard.Suspend(r.signals)
+	guard.Suspend()
 	if !r.lend(g, group) {
 		g.Continue()
 	}
