@@ -8,13 +8,10 @@ import (
 
 // quiet is a world without faults in which so many candidates have entered, and know it.
 func quiet(n int) *world {
-	w := &world{}
-	w.begin(func(int) int { return 0 }, false)
+	w := newWorld(calm{}, nil)
 	w.populate(n)
 	for _, p := range w.procs {
-		for range 3 {
-			p.grant()
-		}
+		p.grant()
 		p.enter()
 	}
 	w.settle()

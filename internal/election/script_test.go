@@ -78,11 +78,14 @@ func difference(want, got string) string {
 
 // script is a candidate with what it looks at. Its lines are:
 //
+//	seed b                             another candidate than "a", first of all
 //	at 40                              the clock
 //	lease 1 until=98                   a lease, which is current from now on, or its new deadline
 //	current 1, drop 1                  0 is none
 //	view rev=5 KEYS                    a read of the whole election, and an input that says so
-//	watch rev=6 put=KEY delete=NAME    one revision, and an input that says so; also for PATH: path rev=6 put=KEY
+//	watch rev=6 put=KEY delete=NAME    one revision, and an input that says so; also for PATH: path rev=6 put=KEY.
+//	                                   With "unseen" at the end the candidate is not told of it yet
+//	opened rev=6                       a new watch, that tells what comes after that revision
 //	committed rev=7 KEYS               the answer to what was asked last, or refused, denied, unknown; seq=1 for another
 //	enter a:::1, set a:::2, leave stopped, guard on, seen, expired, rested, overdue, woke
 //
@@ -109,11 +112,21 @@ func (s *script) line(line string) {
 		s.hold.Current = number(args[0])
 	case "drop":
 		s.drop(number(args[0]))
+	case "seed":
+		s.cand = NewCandidate(path, args[0], grace)
+	case "opened":
+		s.view.Opened(number(strings.TrimPrefix(args[0], "rev=")))
 	case "guard":
 		s.cand.Guard(args[0] == "on")
 	case "view", "watch", "path":
-		s.look(word, args)
-		s.step(Input{What: Seen})
+		n := len(args) - 1
+		unseen := args[n] == "unseen"
+		if unseen {
+			args = args[:n]
+		}
+		if s.look(word, args); !unseen {
+			s.step(Input{What: Seen})
+		}
 	case "committed", "refused", "denied", "undecided", "unknown":
 		s.answer(word, args)
 	default:
@@ -180,7 +193,7 @@ func (s *script) answer(word string, args []string) {
 	}
 	if len(args) > 0 {
 		r.Revision = number(strings.TrimPrefix(args[0], "rev="))
-		if word == "refused" || s.cand.asked == Read {
+		if word == "refused" || s.cand.asked == Read && r.Seq == s.cand.seq {
 			s.look("view", args)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // store is etcd as far as the protocol can tell: keys with revisions and leases, transactions, and the log of changes that
-// watches read. It is a value: clone copies what may change and shares the past.
+// watches read. A clone shares the past and the keys, which are replaced as a whole.
 type store struct {
 	rev    int64
 	keys   []kv // in order of name
@@ -42,11 +42,9 @@ var (
 
 func newStore() store { return store{rev: 1} }
 
-func (s *store) clone() store {
-	return store{
-		rev: s.rev, keys: slices.Clone(s.keys), leases: slices.Clone(s.leases),
-		log: s.log[:len(s.log):len(s.log)],
-	}
+// clone keeps its leases in the given room.
+func (s *store) clone(room []int64) store {
+	return store{rev: s.rev, keys: s.keys, leases: append(room[:0], s.leases...), log: slices.Clip(s.log)}
 }
 
 func find(keys []kv, name string) (int, bool) {
@@ -273,7 +271,7 @@ func TestStore(t *testing.T) {
 	if r := must(Txn{If: []Cmp{none("a/")}, Then: []Op{del("b/x")}}); r.ok || r.rev != 3 || len(s.log) != 2 {
 		t.Error("a transaction that changes nothing makes no revision:", r)
 	}
-	old := s.clone()
+	old := s.clone(nil)
 	must(Txn{Then: []Op{put("a/y", "1", 1)}})
 	if s.revoke(1); s.rev != 5 || len(s.log[3].changes) != 2 || s.get("a/x").Exists() || s.granted(1) {
 		t.Error("a lease takes its keys with it in one revision:", s.log)

@@ -2,9 +2,7 @@ package election
 
 import (
 	"flag"
-	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +30,8 @@ func (c *choices) pick(n int) int {
 	return int(b) % n
 }
 
+func (c *choices) chance(n int) bool { return c.pick(n) == n-1 }
+
 func replay(data []byte) *choices {
 	return &choices{next: func() (byte, bool) {
 		if len(data) == 0 {
@@ -51,41 +51,38 @@ const (
 
 // walk makes moves as the choices say, then heals the world. It reports the law that was broken, if any.
 func walk(c *choices, tracing bool) (w *world, broken string) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case violation:
-			broken = r.text
-		default:
-			broken = fmt.Sprintf("panic: %v\n%s", r, debug.Stack())
-		}
-	}()
-	w = &world{}
-	w.begin(c.pick, tracing)
-	w.mix.draw(c.pick)
-	w.populate(2 + c.pick(3))
+	var t *tape
+	if tracing {
+		t = &tape{}
+	}
+	w = newWorld(c, t)
+	w.seen = map[string]int{}
+	return w, violated(func() { w.walk(c) })
+}
+
+func (w *world) walk(c *choices) {
+	w.draw()
+	w.populate(2 + w.luck.pick(3))
 	on := weighted(w)
 	for made, tries := 0, 0; made < maxMoves && tries < maxTries && !c.over; tries++ {
-		m, p := on[c.pick(len(on))], w.procs[c.pick(len(w.procs))]
-		if m.do(w, p) {
+		m, p := on[w.luck.pick(len(on))], w.procs[w.luck.pick(len(w.procs))]
+		if w.make(m, p) {
 			made++
-			w.seen["move "+m.name]++
-			w.check()
+			w.cover("move %s", m.name)
 		}
 	}
 	w.heal()
-	return w, ""
 }
 
 // weighted is a lot of moves to draw from. Every walk has two of them that happen more often than they would.
 func weighted(w *world) (on []move) {
-	favourite, other := w.pick(len(moves)), w.pick(len(moves))
+	favourite, other := w.luck.pick(len(moves)), w.luck.pick(len(moves))
 	for i, m := range moves {
 		if i == favourite || i == other {
 			m.weight += 12
 		}
 		for range m.weight {
-			if m.on(&w.mix) {
+			if w.may(m.fault) {
 				on = append(on, m)
 			}
 		}
@@ -125,7 +122,7 @@ func report(t *testing.T, seed uint64, data []byte, broken string) {
 	t.Helper()
 	short := shorten(data, law(broken))
 	w, broken := walk(replay(short), true)
-	t.Errorf("seed %d: %s\n%s\nas bytes: %q", seed, broken, strings.Join(w.trace, "\n"), short)
+	t.Errorf("seed %d: %s\n%sas bytes: %q", seed, broken, w.story(t, broken), short)
 }
 
 // law is what a violation is about, without its particulars.
@@ -165,21 +162,4 @@ func zero(data []byte, still func([]byte) bool) []byte {
 		}
 	}
 	return data
-}
-
-// FuzzStep is the same walk with the choices of the fuzzer.
-func FuzzStep(f *testing.F) {
-	for seed := range uint64(8) {
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		data := make([]byte, 600)
-		for i := range data {
-			data[i] = byte(rnd.Uint32())
-		}
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, broken := walk(replay(data), false); broken != "" {
-			report(t, 0, data, broken)
-		}
-	})
 }

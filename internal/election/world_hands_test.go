@@ -25,11 +25,11 @@ func (w *world) hand() bool {
 	if !ok {
 		return false
 	}
-	if w.pick(2) == 0 {
+	if w.luck.pick(2) == 0 {
 		w.mirror = ""
 		return w.byAnyone("delete PATH", del(path))
 	}
-	w.byHand[term.Create] = true
+	w.byHand = append(w.byHand, term.Create)
 	return w.byAnyone("delete the term key", del(TermPrefix(path)+term.Nonce))
 }
 
@@ -49,25 +49,35 @@ func (w *world) stranger() bool {
 
 // transfer asks the leader to hand over, as a caller of Transfer does: it reads, and then it asks.
 func (w *world) transfer() bool {
-	v := w.wish
-	if v == nil {
+	if w.wish == nil {
 		s := w.snapshot()
-		w.wish = &View{}
-		w.wish.Reset(path, s.rev, s.changes)
-		return true
+		if w.wish = &s; w.slow() {
+			return true
+		}
 	}
+	var v View
+	v.Reset(path, w.wish.rev, w.wish.changes)
 	w.wish = nil
-	id := []string{"", "a", "b", "c", "nobody"}[w.pick(5)]
-	txn, ok := RequestTransfer(path, v, id, w.newLease())
+	i := w.luck.pick(len(w.procs) + 2)
+	id := append(w.ids(), "", "nobody")[i]
+	txn, ok := RequestTransfer(path, &v, id, w.newLease())
 	if !ok || !v.Term.Exists() {
 		return false
 	}
 	w.logf("transfer of term %d to %q", v.Term.Create, id)
-	before := w.etcd.keys
-	if _, err := w.etcd.txn(txn); err != nil {
-		panic(err)
+	w.requests = append(w.requests, TransferData(v.Term.Create, id))
+	f := &flight{txn: txn, seed: "somebody", sweep: true}
+	if w.may(late) && w.luck.chance(4) {
+		w.late = append(w.late, f)
+		return true
 	}
-	w.requests[TransferData(v.Term.Create, id)] = true
-	w.judge(before, nil)
+	w.apply(f)
 	return true
+}
+
+func (w *world) ids() (out []string) {
+	for _, p := range w.procs {
+		out = append(out, p.id)
+	}
+	return out
 }

@@ -6,18 +6,18 @@ import "slices"
 // knows it, or waits; who does not has left nothing behind; and nobody needed long for it.
 func (w *world) heal() {
 	w.logf("healing")
-	w.mix = mix{}
+	w.left, w.deaf, w.partial = budget{}, false, false
 	w.asks = 0
 	for _, p := range w.procs {
-		if w.pick(2) == 1 {
-			w.arrive(p.flight)
+		if w.luck.chance(2) {
+			p.arrive()
 		}
 	}
 	for len(w.late) > 0 {
-		if w.pick(2) == 0 {
-			w.late = w.late[1:]
-		} else {
+		if w.luck.chance(2) {
 			w.lateOne()
+		} else {
+			w.late = w.late[1:]
 		}
 	}
 	if held := w.etcd.get(path); held.Exists() && held.Lease == 0 {
@@ -45,10 +45,10 @@ func (w *world) rest() {
 
 // aftershock is one thing done by hand when everything is quiet: it must be found out without any other help.
 func (w *world) aftershock() bool {
-	switch w.pick(4) {
-	case 0:
-		return w.hand()
+	switch w.luck.pick(4) {
 	case 1:
+		return w.hand()
+	case 2:
 		if !w.stranger() {
 			return false
 		}
@@ -56,7 +56,7 @@ func (w *world) aftershock() bool {
 			w.stranger()
 		}
 		return true
-	case 2:
+	case 3:
 		for _, p := range w.procs {
 			if p.leads() {
 				return p.leave()
@@ -70,18 +70,16 @@ func (w *world) aftershock() bool {
 // others had a use for them.
 func (w *world) renewAll() {
 	for i := range w.lives {
-		if w.pick(3) == 0 && w.etcdKnowsOwner(w.lives[i].id) {
+		if !w.luck.chance(2) && w.etcdKnowsOwner(w.lives[i].id) {
 			w.lives[i].until += 100 * ttl
 		}
 	}
 	w.now += 3 * ttl
 	for _, p := range w.procs {
-		p.granting, p.renewals, p.listing, p.tidying, p.raft = nil, nil, nil, nil, w.raft
+		p.granting, p.renewals, p.listing, p.tidying, p.raft = granting{}, nil, nil, nil, w.raft
 		p.expired()
 		p.hold.Current = 0
-		for range 3 {
-			p.grant()
-		}
+		p.grant()
 	}
 	for _, l := range slices.Clone(w.lives) {
 		if l.until <= w.now {
@@ -99,8 +97,8 @@ func (w *world) settle() {
 	for busy := true; busy; {
 		busy = false
 		for _, p := range w.procs {
-			busy = w.arrive(p.flight) || busy
-			if w.pick(2) == 1 {
+			busy = p.arrive() || busy
+			if w.luck.chance(2) {
 				busy = p.seenMore() || busy
 			}
 			busy = p.reply() || busy

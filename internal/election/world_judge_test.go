@@ -18,6 +18,16 @@ func keysBelow(keys []kv, prefix string) []Key {
 func terms(keys []kv) []Key { return keysBelow(keys, TermPrefix(path)) }
 func queue(keys []kv) []Key { return keysBelow(keys, QueuePrefix(path)) }
 
+// term is the term key that stands, without its nonce.
+func (w *world) term() Key {
+	for _, k := range w.etcd.keys {
+		if strings.HasPrefix(k.name, termPrefix) {
+			return k.key
+		}
+	}
+	return Key{}
+}
+
 func first(keys []Key) Key {
 	if len(keys) == 0 {
 		return Key{}
@@ -44,7 +54,7 @@ func (w *world) judge(before []kv, f *flight) {
 	}
 	if held := lookup(before, path); f != nil && public != held {
 		if held.Exists() && held.Lease == 0 {
-			w.fail("section 4: a %s of %s changed a stranger's PATH", f.kind, f.from.seed)
+			w.fail("section 4: a %s of %s changed a stranger's PATH", f.kind, f.seed)
 		}
 		w.mirror = owner(term.Nonce)
 	}
@@ -52,8 +62,8 @@ func (w *world) judge(before []kv, f *flight) {
 		(public.Mod != term.Mod || public.Data != term.Data || public.Lease != term.Lease) {
 		w.fail("law 1: PATH is %v under the term %v", public, term)
 	}
-	if f != nil && f.kind == Resign && f.res.ok && len(queue(before)) > 0 && f.from.denied != old.Create {
-		w.fail("law 6: %s resigned while %s waited", f.from.seed, first(queue(before)).Nonce)
+	if f != nil && f.kind == Resign && f.res.ok && !f.gap && len(queue(before)) > 0 {
+		w.fail("law 6: %s resigned while %s waited", f.seed, first(queue(before)).Nonce)
 	}
 	if f != nil && f.kind != Entry { // a late one may bring back what has come to its end since
 		w.judgeData()
@@ -104,7 +114,7 @@ func (w *world) judgeTerm(before []kv, old, term Key, f *flight) {
 // named reports whether somebody asked for this transfer.
 func (w *world) named(old, term Key) bool {
 	id, _, _ := Split(term.Data)
-	return w.requests[TransferData(old.Create, id)]
+	return slices.Contains(w.requests, TransferData(old.Create, id))
 }
 
 // unowned reports whether nobody had a use for the queue keys before the one that was elected.

@@ -30,7 +30,7 @@ func (w *world) check() {
 			w.fail("law 2: %s and %s both lead", believer, p.seed)
 		}
 		believer = p.seed
-		if term := terms(w.etcd.keys); !w.byHand[p.token] && (len(term) == 0 || term[0].Create != p.token) {
+		if !slices.Contains(w.byHand, p.token) && w.term().Create != p.token {
 			w.fail("law 2: %s believes in term %d, which does not stand any more", p.seed, p.token)
 		}
 	}
@@ -81,20 +81,26 @@ func (p *proc) checkPuts(kind Kind, txn Txn) {
 		if op.Kind != Put || owner(nonce) != p.seed || kind == HandOver && part == PartTerm {
 			continue
 		}
-		if !p.cand.Owns(nonce) || p.nonces[nonce] {
+		if !p.cand.Owns(nonce) || slices.Contains(p.given, nonce) {
 			p.w.fail("law 11: %s puts the nonce %s, which it has given up", p.seed, nonce)
 		}
 		if !p.cand.Names(op.Lease) {
 			p.w.fail("section 4: %s puts %s on lease %d without naming it", p.seed, op.Key, op.Lease)
 		}
-		p.nonces[nonce] = false
+		if !slices.Contains(p.nonces, nonce) {
+			p.nonces = append(p.nonces, nonce)
+		}
 	}
 }
 
+// checkNonces notes what the candidate has given up.
 func (p *proc) checkNonces() {
-	for nonce := range p.nonces {
+	for i, nonce := range p.nonces {
 		if !p.cand.Owns(nonce) {
-			p.nonces[nonce] = true
+			p.given = append(p.given, nonce)
+			p.nonces = append(p.nonces[:i:i], p.nonces[i+1:]...)
+			p.checkNonces()
+			return
 		}
 	}
 }

@@ -41,40 +41,51 @@ func (w *world) end(id int64) {
 
 // granting is a request for a lease on its way.
 type granting struct {
+	stage  int
 	sent   time.Duration
 	before uint64 // raft term that stood before it was sent
-	after  uint64 // in the answer
 	id     int64
 }
 
-// grant moves the request for a new lease on by one step, or begins one if there is a need.
+// grant moves the request for a new lease on, or begins one if there is a need.
 func (p *proc) grant() bool {
-	w, g := p.w, p.granting
-	switch {
-	case g == nil:
-		l := p.hold.Lease(p.hold.Current)
-		if l != nil && l.Alive(w.now+ttl/4) && l.RaftTerm == p.raft && !(w.mix.moves && w.pick(4) == 0) {
-			return false
+	if p.granting.stage == 0 {
+		if l := p.hold.Lease(p.hold.Current); l != nil && l.Alive(p.w.now+ttl/4) && l.RaftTerm == p.raft {
+			if !p.w.may(fresh) || !p.w.luck.chance(4) {
+				return false
+			}
+			p.w.spend(fresh)
 		}
-		if l != nil && !l.Alive(w.now) {
-			p.hold.Current = 0
-		}
-		p.granting = &granting{sent: w.now, before: p.raft}
-	case g.id == 0:
-		g.id = w.newLease()
-	default:
-		g.after = w.raft
-		p.granting = nil
-		p.takeUp(g)
+	}
+	for more := true; more; more = p.granting.stage > 0 && !p.w.slow() {
+		p.grantStep()
 	}
 	return true
 }
 
-func (p *proc) takeUp(g *granting) {
-	p.raft = g.after
-	l, ok := Granted(g.id, ttl, g.sent, g.before, g.after)
+func (p *proc) grantStep() {
+	w, g := p.w, &p.granting
+	g.stage++
+	switch g.stage {
+	case 1:
+		if l := p.hold.Lease(p.hold.Current); l != nil && !l.Alive(w.now) {
+			p.hold.Current = 0
+		}
+		g.sent, g.before = w.now, p.raft
+	case 2:
+		g.id = w.newLease()
+	case 3:
+		done := *g
+		*g = granting{}
+		p.takeUp(done)
+	}
+}
+
+func (p *proc) takeUp(g granting) {
+	p.raft = p.w.raft
+	l, ok := Granted(g.id, ttl, g.sent, g.before, p.w.raft)
 	p.w.logf("%s lease %d granted: %v, until %d", p.id, g.id, ok, l.Deadline)
-	if !ok {
+	if !ok || !l.Alive(p.w.now) {
 		return
 	}
 	p.leases = append(p.leases, l.ID)
@@ -85,82 +96,128 @@ func (p *proc) takeUp(g *granting) {
 
 // renewing is a renewal on its way: to etcd, back, then the read that proves it, and back.
 type renewing struct {
-	lease    *Lease
+	lease    int64
 	stage    int
 	gone     bool
 	acked    uint64
 	verified uint64
 }
 
-// renew moves one renewal on by one step, or begins one.
+// renew moves one renewal on, or begins one.
 func (p *proc) renew() bool {
 	if len(p.hold.Leases) == 0 {
 		return false
 	}
 	l := p.hold.Leases[0]
-	if !p.w.mix.partial {
-		l = p.hold.Leases[p.w.pick(len(p.hold.Leases))]
+	if !p.w.partial && len(p.hold.Leases) > 1 {
+		l = p.hold.Leases[p.w.luck.pick(len(p.hold.Leases))]
 	}
-	i := slices.IndexFunc(p.renewals, func(r *renewing) bool { return r.lease == l })
+	i := slices.IndexFunc(p.renewals, func(r renewing) bool { return r.lease == l.ID })
 	if i < 0 {
+		if !p.useful(l) {
+			return false
+		}
+		held := p.w.slow()
+		if !held && p.w.etcd.granted(l.ID) && l.Deadline == p.w.now+ttl-Margin(ttl) {
+			return false
+		}
 		l.Sent(p.w.now)
-		p.renewals = append(p.renewals, &renewing{lease: l})
-		return true
+		p.renewals = append(p.renewals, renewing{lease: l.ID})
+		if i = len(p.renewals) - 1; held {
+			if p.w.luck.chance(2) { // not the request, but its answer
+				p.renewStep(&p.renewals[i])
+				p.renewStep(&p.renewals[i])
+			}
+			return true
+		}
 	}
-	r := p.renewals[i]
-	done, quick := false, p.w.pick(2) == 0
-	for once := true; !done && (once || quick); once = false {
-		done = p.renewStep(r)
-	}
-	if done {
-		p.renewals = slices.DeleteFunc(p.renewals, func(other *renewing) bool { return other == r })
-	}
+	p.renewOn(i)
 	return true
 }
 
-func (p *proc) renewStep(r *renewing) (done bool) {
+// useful reports whether there is anything to be had from renewing a lease, or to be learned.
+func (p *proc) useful(l *Lease) bool {
+	switch {
+	case !p.w.etcd.granted(l.ID):
+		return true
+	case l.RaftTerm == p.w.raft:
+		return l.Deadline <= p.w.now+ttl-Margin(ttl)
+	}
+	return l.ID == p.hold.Current
+}
+
+// renewOn lets a renewal go on until it is held up, or over.
+func (p *proc) renewOn(i int) {
+	done := p.renewStep(&p.renewals[i])
+	for !done && !p.w.slow() {
+		done = p.renewStep(&p.renewals[i])
+	}
+	if done {
+		p.renewals = slices.Delete(p.renewals, i, i+1)
+	}
+}
+
+// renewStep is one step of a renewal. It is over when its result has been taken, or nobody waits for it any more.
+func (p *proc) renewStep(r *renewing) (over bool) {
 	w := p.w
 	r.stage++
 	switch r.stage {
 	case 1:
 		r.acked = w.raft // etcd writes the header before it renews
-		if w.raft > 1 && w.pick(2) == 1 {
+		if w.raft > 1 && w.luck.chance(2) {
 			r.acked--
 		}
 	case 2:
-		w.renewed(r)
+		r.gone = w.renewed(r)
 	case 3:
 		if r.gone {
-			p.lost(r.lease.ID)
+			p.lost(r.lease)
 			return true
 		}
-		r.lease.Acked(ttl, r.acked)
+		if l := p.hold.Lease(r.lease); l != nil {
+			l.Acked(ttl, r.acked)
+		}
 	case 4:
 		r.verified = w.raft
 	case 5:
 		p.verified(r)
 		return true
 	}
-	return w.mix.lose && w.pick(8) == 0
+	if w.may(lose) && w.luck.chance(8) {
+		w.spend(lose)
+		return true
+	}
+	return false
 }
 
 // verified takes the proof of a renewal. A belief that has run out by now ends before anything moves.
 func (p *proc) verified(r *renewing) {
 	p.expired()
+	l := p.hold.Lease(r.lease)
+	if l == nil {
+		return
+	}
 	p.raft = r.verified
-	if !r.lease.Verified(p.w.now, r.verified) && p.hold.Current == r.lease.ID {
-		p.hold.Current = 0
+	switch {
+	case !l.Verified(p.w.now, r.verified):
+		if p.hold.Current == l.ID {
+			p.hold.Current = 0
+		}
+	case p.cand.Place() == Elected && !p.believing: // elected when the lease had too little time left to begin
+		p.told()
 	}
 }
 
 // renewed is what etcd does about a renewal. A leader that was cut off answers too, but it does not count.
-func (w *world) renewed(r *renewing) {
-	life := w.life(r.lease.ID)
+func (w *world) renewed(r *renewing) (gone bool) {
+	life := w.life(r.lease)
 	if life == nil {
-		r.gone = true
-	} else if life.raft == w.raft && r.acked == w.raft {
+		return true
+	}
+	if life.raft == w.raft && r.acked == w.raft {
 		life.until = max(life.until, w.now+ttl)
 	}
+	return false
 }
 
 // lost forgets a lease that etcd does not know.
@@ -178,7 +235,7 @@ func (p *proc) lost(id int64) {
 // expire lets etcd end one of the leases that it may end.
 func (w *world) expire() bool {
 	for _, l := range w.lives {
-		if l.until <= w.now && w.pick(2) == 0 {
+		if l.until <= w.now && w.luck.chance(2) {
 			w.end(l.id)
 			return true
 		}
@@ -187,7 +244,11 @@ func (w *world) expire() bool {
 }
 
 func (w *world) tick() bool {
-	w.now += time.Duration(1 + w.pick(int(ttl/3)))
+	by := w.leap
+	if by == 0 {
+		by = time.Duration(1 + w.luck.pick(int(ttl/3)))
+	}
+	w.now += by
 	w.logf("time passes")
 	return true
 }
@@ -196,5 +257,5 @@ func (w *world) tick() bool {
 func (w *world) elect() bool {
 	w.raft++
 	w.logf("etcd: raft term %d", w.raft)
-	return w.mix.raft
+	return true
 }

@@ -6,47 +6,58 @@ import (
 	"strconv"
 )
 
-// move is something that may happen. It reports whether it could.
+// move is something that may happen.
 type move struct {
 	name   string
-	weight int
-	on     func(m *mix) bool
-	do     func(w *world, p *proc) bool
+	weight int                          // how often it is tried at random
+	fault  fault                        // what it costs
+	bound  bool                         // it happens sooner or later, with nothing else going on
+	world  bool                         // it is not about one process
+	do     func(w *world, p *proc) bool // reports whether it could; if not, and without asking for luck, nothing has changed
 }
 
-func always(*mix) bool { return true }
-
-// moves are all that may happen, and how often.
+// moves are all that may happen.
 var moves = []move{
-	{"watch", 16, func(m *mix) bool { return !m.deaf }, func(_ *world, p *proc) bool { return p.seenMore() }},
-	{"path watch", 8, always, func(_ *world, p *proc) bool { return p.watchPath() && p.told() }},
-	{"open path", 4, always, func(_ *world, p *proc) bool { return p.openPath() }},
-	{"read", 4, always, func(_ *world, p *proc) bool { return p.read() }},
-	{"apply", 16, always, func(w *world, p *proc) bool { return w.arrive(p.flight) }},
-	{"answer", 16, always, func(_ *world, p *proc) bool { return p.reply() }},
-	{"wake", 6, always, func(_ *world, p *proc) bool { return p.wake() }},
-	{"rest", 4, always, func(_ *world, p *proc) bool { return p.rest() }},
-	{"expired", 6, always, func(_ *world, p *proc) bool { return p.expired() }},
-	{"enter", 4, always, func(_ *world, p *proc) bool { return p.enter() }},
-	{"grant", 5, always, func(_ *world, p *proc) bool { return p.grant() }},
-	{"renew", 10, always, func(_ *world, p *proc) bool { return p.renew() }},
-	{"tick", 5, func(m *mix) bool { return m.time }, func(w *world, _ *proc) bool { return w.tick() }},
-	{"expire", 6, func(m *mix) bool { return m.time }, func(w *world, _ *proc) bool { return w.expire() }},
-	{"leave", 3, func(m *mix) bool { return m.stop }, func(_ *world, p *proc) bool { return p.leave() }},
-	{"set", 2, func(m *mix) bool { return m.set }, func(_ *world, p *proc) bool { return p.set() }},
-	{"guard", 1, func(m *mix) bool { return m.work }, func(_ *world, p *proc) bool { return p.guard() }},
-	{"overdue", 2, func(m *mix) bool { return m.work }, func(_ *world, p *proc) bool { return p.outwork() }},
-	{"lose", 4, func(m *mix) bool { return m.lose }, func(_ *world, p *proc) bool { return p.lose() }},
-	{"deny", 2, func(m *mix) bool { return m.deny }, func(_ *world, p *proc) bool { return p.deny() }},
-	{"late", 4, func(m *mix) bool { return m.late }, func(w *world, _ *proc) bool { return w.lateOne() }},
-	{"raft", 1, func(m *mix) bool { return m.raft }, func(w *world, _ *proc) bool { return w.elect() }},
-	{"crash", 1, func(m *mix) bool { return m.crash }, func(w *world, p *proc) bool { return w.crash(p) }},
-	{"transfer", 3, func(m *mix) bool { return m.transfer }, func(w *world, _ *proc) bool { return w.transfer() }},
-	{"hand", 1, func(m *mix) bool { return m.hand }, func(w *world, _ *proc) bool { return w.hand() }},
-	{"foreign", 1, func(m *mix) bool { return m.foreign }, func(w *world, _ *proc) bool { return w.stranger() }},
-	{"resync", 1, func(m *mix) bool { return m.resync }, func(_ *world, p *proc) bool { return p.reopen() }},
-	{"list", 2, func(m *mix) bool { return m.sweep }, func(_ *world, p *proc) bool { return p.list() }},
-	{"tidy", 4, func(m *mix) bool { return m.sweep }, func(_ *world, p *proc) bool { return p.tidy() }},
+	{"watch", 16, free, true, false, func(w *world, p *proc) bool { return !w.deaf && p.seenMore() }},
+	{"path watch", 8, free, true, false, func(_ *world, p *proc) bool { return p.watchPath() && p.told() }},
+	{"open path", 4, free, true, false, func(_ *world, p *proc) bool { return p.openPath() }},
+	{"read", 4, free, true, false, func(_ *world, p *proc) bool { return p.read() }},
+	{"apply", 16, free, true, false, func(_ *world, p *proc) bool { return p.arrive() }},
+	{"answer", 16, free, true, false, func(_ *world, p *proc) bool { return p.reply() }},
+	{"wake", 6, free, true, false, func(_ *world, p *proc) bool { return p.freely(p.wake) }},
+	{"rest", 4, free, true, false, func(_ *world, p *proc) bool { return p.rest() }},
+	{"expired", 6, free, true, false, func(_ *world, p *proc) bool { return p.freely(p.expired) }},
+	{"enter", 4, free, false, false, func(_ *world, p *proc) bool { return p.enter() }},
+	{"grant", 5, free, true, false, func(_ *world, p *proc) bool { return p.freely(p.grant) }},
+	{"renew", 10, free, false, false, func(_ *world, p *proc) bool { return p.renew() }},
+	{"tick", 5, tick, false, true, func(w *world, _ *proc) bool { return w.tick() }},
+	{"expire", 6, free, false, true, func(w *world, _ *proc) bool { return w.expire() }},
+	{"leave", 3, stop, false, false, func(_ *world, p *proc) bool { return p.leave() }},
+	{"set", 2, set, false, false, func(_ *world, p *proc) bool { return p.set() }},
+	{"guard", 1, guard, false, false, func(_ *world, p *proc) bool { return p.guard() }},
+	{"overdue", 2, work, false, false, func(_ *world, p *proc) bool { return p.outwork() }},
+	{"lose", 4, lose, false, false, func(_ *world, p *proc) bool { return p.lose() }},
+	{"deny", 2, deny, false, false, func(_ *world, p *proc) bool { return p.deny() }},
+	{"late", 4, late, false, true, func(w *world, _ *proc) bool { return w.lateOne() }},
+	{"raft", 1, raft, false, true, func(w *world, _ *proc) bool { return w.elect() }},
+	{"crash", 1, crash, false, false, func(w *world, p *proc) bool { return w.crash(p) }},
+	{"transfer", 3, transfer, false, true, func(w *world, _ *proc) bool { return w.transfer() }},
+	{"hand", 1, hand, false, true, func(w *world, _ *proc) bool { return w.hand() }},
+	{"foreign", 1, foreign, false, true, func(w *world, _ *proc) bool { return w.stranger() }},
+	{"resync", 1, resync, false, false, func(_ *world, p *proc) bool { return p.reopen() }},
+	{"list", 2, sweep, false, false, func(_ *world, p *proc) bool { return p.list() }},
+	{"tidy", 4, free, true, false, func(_ *world, p *proc) bool { return p.tidy() }},
+}
+
+// make lets a move happen if it can be paid for.
+func (w *world) make(m move, p *proc) bool {
+	if !w.may(m.fault) || !m.do(w, p) {
+		return false
+	}
+	w.spend(m.fault)
+	w.bustle()
+	w.check()
+	return true
 }
 
 // told tells the candidate that its view has moved.
@@ -60,7 +71,7 @@ func (p *proc) seenMore() bool {
 	if !p.watch() {
 		return false
 	}
-	for p.w.pick(3) == 0 && p.watch() {
+	for p.w.luck.chance(3) && p.watch() {
 	}
 	return p.told()
 }
@@ -68,17 +79,19 @@ func (p *proc) seenMore() bool {
 // reopen begins the watch anew, as after a compaction: what lies between is only seen as its result.
 func (p *proc) reopen() bool {
 	p.watched = len(p.w.etcd.log)
+	p.w.tape.opened(p)
 	if p.view.Opened(p.w.etcd.rev) {
 		p.reads = append(p.reads, p.w.snapshot())
 	}
 	return true
 }
 
-func (w *world) arrive(f *flight) bool {
-	if f == nil || f.applied {
+// arrive lets the transaction under way reach etcd.
+func (p *proc) arrive() bool {
+	if p.flight == nil || p.flight.applied {
 		return false
 	}
-	w.apply(f)
+	p.flight = p.w.apply(p.flight)
 	return true
 }
 
@@ -107,7 +120,7 @@ func (p *proc) lose() bool {
 // deny refuses a transaction. With etcd out of space it may be done even so.
 func (p *proc) deny() bool {
 	f := p.flight
-	if f == nil || f.applied && p.w.pick(4) > 0 {
+	if f == nil || f.applied && !p.w.luck.chance(4) {
 		return false
 	}
 	p.flight = nil
@@ -115,7 +128,7 @@ func (p *proc) deny() bool {
 		p.denied = p.cand.Key().Create
 	}
 	doubt := f.applied
-	if !f.applied && p.w.mix.late && p.w.pick(4) == 0 {
+	if !f.applied && p.w.may(late) && p.w.luck.chance(4) {
 		p.w.late = append(p.w.late, f)
 		doubt = true
 	}
@@ -128,12 +141,12 @@ func (w *world) lateOne() bool {
 	if len(w.late) == 0 {
 		return false
 	}
-	i := w.pick(len(w.late))
+	i := w.luck.pick(len(w.late))
 	f := w.late[i]
 	w.late = append(w.late[:i:i], w.late[i+1:]...)
-	w.apply(f)
-	if f.from.alive && f.err == nil && !f.sweep && w.pick(4) == 0 {
-		f.from.step(Input{What: Answer, Reply: Reply{Seq: f.seq, Revision: f.res.rev}})
+	f = w.apply(f)
+	if p := w.procs[f.from]; p.seed == f.seed && f.err == nil && !f.sweep && w.luck.chance(4) {
+		p.step(Input{What: Answer, Reply: Reply{Seq: f.seq, Revision: f.res.rev}})
 	}
 	return true
 }
@@ -175,7 +188,7 @@ func (p *proc) expired() bool {
 }
 
 func (p *proc) enter() bool {
-	if p.wants || !p.cand.Gone() && !p.w.mix.early {
+	if p.wants || !p.cand.Gone() && !p.w.may(early) {
 		return false
 	}
 	p.wants = true
@@ -188,7 +201,7 @@ func (p *proc) leave() bool {
 		return false
 	}
 	p.wants = false
-	p.step(Input{What: Leave, Cause: []Cause{Stopped, Unhealthy}[p.w.pick(2)]})
+	p.step(Input{What: Leave, Cause: []Cause{Stopped, Unhealthy}[p.w.luck.pick(2)]})
 	return true
 }
 
@@ -208,28 +221,13 @@ func (p *proc) guard() bool {
 	return true
 }
 
-// crash ends a process. Its leases end in their own time, and another process takes its place.
-func (w *world) crash(p *proc) bool {
-	w.logf("%s crashes", p.id)
-	p.alive = false
-	if p.flight != nil && !p.flight.applied {
-		w.late = append(w.late, p.flight)
-	}
-	for i, other := range w.procs {
-		if other == p {
-			w.procs[i] = w.newProc(p.id)
-		}
-	}
-	return true
-}
-
 // list reads the election for a sweep.
 func (p *proc) list() bool {
 	if len(p.leases) == 0 || p.listing != nil || len(p.tidying) > 0 {
 		return false
 	}
 	s := p.w.snapshot()
-	p.listing, p.listed = &s, p.leases[p.w.pick(len(p.leases))]
+	p.listing, p.listed = &s, p.leases[p.w.luck.pick(len(p.leases))]
 	if key := p.w.etcd.get(path); slices.Contains(p.leases, key.Lease) {
 		p.listed = key.Lease
 	}
@@ -242,8 +240,9 @@ func (p *proc) tidy() bool {
 		p.listing = nil
 		var v View
 		v.Reset(path, s.rev, s.changes)
-		for _, txn := range Sweep(path, &v, p.listed, p.cand.Owns, p.cand.Busy(), p.w.mix.deny && p.w.pick(4) == 0) {
-			p.tidying = append(p.tidying, &flight{from: p, txn: txn, sweep: true})
+		p.tidying = nil
+		for _, txn := range Sweep(path, &v, p.listed, p.cand.Owns, p.cand.Busy(), p.w.may(deny) && p.w.luck.chance(4)) {
+			p.tidying = append(p.tidying, &flight{from: p.slot(), seed: p.seed, txn: txn, sweep: true})
 		}
 		return true
 	}
@@ -252,7 +251,7 @@ func (p *proc) tidy() bool {
 	}
 	f := p.tidying[0]
 	p.tidying = p.tidying[1:]
-	if p.w.mix.late && p.w.pick(4) == 0 {
+	if p.w.may(late) && p.w.luck.chance(4) {
 		p.w.late = append(p.w.late, f)
 		return true
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // A world is one election with everything around it: etcd, its leases, the network, and processes with a candidate each.
-// Whatever may happen in it is a move (world_moves_test.go), in any order (walk_test.go); every step is checked against the
-// laws (world_laws_test.go).
+// Whatever may happen in it is a move (world_moves_test.go). A walk makes moves at random (walk_test.go), the search makes
+// every one of them in every order (search_test.go). Every step is checked against the laws (world_laws_test.go).
 
 const (
 	path  = "/job"
@@ -19,8 +19,9 @@ const (
 )
 
 type world struct {
-	pick  func(n int) int // any number below n: all that is left to chance
-	mix   mix
+	luck  luck
+	left  budget
+	leap  time.Duration // how far the clock jumps, 0 for any number
 	etcd  store
 	now   time.Duration
 	raft  uint64
@@ -29,37 +30,37 @@ type world struct {
 	late  []*flight // transactions that nobody waits for any more
 	count int       // numbers leases and processes
 
+	lag     int  // revisions that a watch may be late: 0 for any number, or atOnce
+	brisk   bool // processes do at once what waits for nobody else (world_brisk_test.go)
+	deaf    bool // nobody hears of anything from a watch
+	partial bool // processes renew their oldest lease only
+
 	// What the laws look at.
-	top      int64           // largest token so far
-	selected int64           // the largest that was selected
-	mirror   string          // process that put PATH last, empty if that was done by hand
-	byHand   map[int64]bool  // tokens of the terms whose key was deleted by hand
-	requests map[string]bool // transfers that were ever asked for
-	wish     *View           // what somebody who is about to ask for a transfer has read
+	top      int64     // largest token so far
+	selected int64     // the largest that was selected
+	mirror   string    // process that put PATH last, empty if that was done by hand
+	byHand   []int64   // tokens of the terms whose key was deleted by hand
+	requests []string  // transfers that were ever asked for
+	wish     *snapshot // what somebody who is about to ask for a transfer has read
 	asks     int
 
 	tracing bool
 	trace   []string
-	seen    map[string]int // what was covered
+	seen    map[string]int // what was covered, nil if nobody wants to know
+	tape    *tape          // writes down what candidates are told, nil if nobody wants to know
 }
 
-// mix says which faults there are in a run. A deaf one hears nothing from watches, in a partial one the process renews its
-// oldest lease only.
-type mix struct {
-	deaf, partial, time, stop, early, set, work, lose, late, deny bool
-	moves, raft, crash, transfer, hand, foreign, resync, sweep    bool
+// luck decides whatever the laws leave open.
+type luck interface {
+	pick(n int) int    // any number below n
+	chance(n int) bool // once in so many times
 }
 
-func (m *mix) draw(pick func(int) int) {
-	share := 1 + 2*pick(4)
-	for _, b := range []*bool{
-		&m.deaf, &m.partial, &m.time, &m.stop, &m.early, &m.set, &m.work, &m.lose, &m.late, &m.deny,
-		&m.moves, &m.raft, &m.crash, &m.transfer, &m.hand, &m.foreign, &m.resync, &m.sweep,
-	} {
-		*b = pick(8) < share
-	}
-	m.deaf = m.deaf && pick(4) == 0
-}
+// calm is the luck of a world where nothing happens that need not.
+type calm struct{}
+
+func (calm) pick(int) int    { return 0 }
+func (calm) chance(int) bool { return false }
 
 // proc is a process with one candidate.
 type proc struct {
@@ -82,6 +83,7 @@ type proc struct {
 	listing   *snapshot
 	listed    int64 // the lease that was listed
 	sleeping  bool  // a Wait has not been answered
+	held      bool  // in a brisk world: the process is held up
 	wants     bool
 	values    int
 	data      string
@@ -94,10 +96,12 @@ type proc struct {
 	denied    int64 // token of the term whose handover was denied
 
 	raft     uint64
-	granting *granting
-	renewals []*renewing
-	leases   []int64         // ever granted to it
-	nonces   map[string]bool // ever put by it: whether it gave them up
+	granting granting
+	renewals []renewing
+	leases   []int64  // ever granted to it
+	nonces   []string // put by it, and not given up as far as is known
+	given    []string // given up
+	room     []Lease  // what a clone keeps its leases in
 }
 
 // snapshot is a read of the whole election, on its way.
@@ -106,33 +110,34 @@ type snapshot struct {
 	changes []Change
 }
 
-// flight is a transaction on its way.
+// flight is a transaction on its way. Once it is there it is not changed any more, so clones of a world share it.
 type flight struct {
-	from    *proc
+	from    int // the place of the process, which another one may have taken since
+	seed    string
 	seq     uint64
 	kind    Kind
 	txn     Txn
 	sweep   bool
+	gap     bool // a handover of the term was denied to the process
 	applied bool
 	res     result
 	err     error
 }
 
-func (w *world) begin(pick func(int) int, tracing bool) {
-	*w = world{pick: pick, etcd: newStore(), raft: 1, tracing: tracing}
-	w.byHand, w.requests, w.seen = map[int64]bool{}, map[string]bool{}, map[string]int{}
-}
-
 // populate starts some processes.
 func (w *world) populate(n int) {
 	for i := range n {
-		w.procs = append(w.procs, w.newProc(string(rune('a'+i))))
+		w.procs = append(w.procs, w.newProc(string(rune('a'+i)), ""))
 	}
 }
 
-func (w *world) newProc(id string) *proc {
-	w.count++
-	p := &proc{w: w, id: id, seed: id + strconv.Itoa(w.count), alive: true, raft: w.raft, nonces: map[string]bool{}}
+func newWorld(l luck, t *tape) *world {
+	return &world{luck: l, etcd: newStore(), raft: 1, tracing: t != nil, tape: t}
+}
+
+// newProc starts a process. The generation tells it from earlier ones with the same id.
+func (w *world) newProc(id, generation string) *proc {
+	p := &proc{w: w, id: id, seed: id + generation, alive: true, raft: w.raft}
 	p.cand = NewCandidate(path, p.seed, grace)
 	p.data = Join(id, "0")
 	p.reopen()
@@ -146,6 +151,13 @@ func (w *world) logf(format string, args ...any) {
 	}
 }
 
+// cover counts what has happened.
+func (w *world) cover(format string, args ...any) {
+	if w.seen != nil {
+		w.seen[fmt.Sprintf(format, args...)]++
+	}
+}
+
 func (w *world) snapshot() snapshot {
 	r, err := w.etcd.txn(Txn{Then: ReadAll(path)})
 	if err != nil {
@@ -156,24 +168,33 @@ func (w *world) snapshot() snapshot {
 
 // step gives the candidate an input and does what it asks for.
 func (p *proc) step(in Input) {
-	in.At, in.View, in.Holding = p.w.now, &p.view, &p.hold
-	p.w.logf("%s %s", p.id, describe(in))
+	w := p.w
+	in.At, in.View, in.Holding = w.now, &p.view, &p.hold
+	if w.tracing {
+		w.logf("%s %s", p.id, describe(in))
+	}
+	w.tape.stepped(p, in)
 	for _, a := range p.cand.Step(in) {
 		p.do(a)
 	}
 	p.prune()
-	if !p.cand.NeedsPath(&p.view) {
-		p.pathOpen = false
+	needed := p.cand.NeedsPath(&p.view)
+	if p.pathOpen = p.pathOpen && needed; needed && !p.pathOpen && !w.slow() {
+		p.openPath()
 	}
 	p.checkNonces()
 }
 
 func (p *proc) do(a Action) {
 	w := p.w
-	w.logf("%s   -> %s", p.id, action(a))
+	if w.tracing {
+		w.logf("%s   -> %s", p.id, action(a))
+	}
+	w.tape.did(p, a)
 	switch a.Do {
 	case Ask:
-		f := &flight{from: p, seq: a.Seq, kind: a.Kind, txn: a.Txn}
+		f := &flight{from: p.slot(), seed: p.seed, seq: a.Seq, kind: a.Kind, txn: a.Txn}
+		f.gap = p.denied != 0 && p.denied == p.cand.Key().Create
 		p.checkAsk(f)
 		p.flight = f
 		w.asks++
@@ -189,8 +210,13 @@ func (p *proc) do(a Action) {
 	case Foreign:
 		p.checkForeign()
 	}
-	w.seen[strings.Fields(action(a))[0]]++
+	if w.seen != nil {
+		w.seen[strings.Fields(action(a))[0]]++
+	}
 }
+
+// slot is the place of the process in the world: that of its id.
+func (p *proc) slot() int { return int(p.id[0] - 'a') }
 
 // prune drops the leases that the candidate has no use for any more.
 func (p *proc) prune() {
@@ -201,19 +227,21 @@ func (p *proc) prune() {
 	}
 }
 
-// apply lets etcd execute a transaction.
-func (w *world) apply(f *flight) {
+// apply lets etcd execute a transaction. It returns the flight as it was then.
+func (w *world) apply(sent *flight) *flight {
+	f := *sent
 	before, rev := w.etcd.keys, w.etcd.rev
 	f.applied = true
 	f.res, f.err = w.etcd.txn(f.txn)
-	w.logf("etcd: %s of %s: ok=%v rev=%d %v", f.kind, f.from.seed, f.res.ok, f.res.rev, f.err)
-	w.seen[fmt.Sprintf("%s %v %v", f.kind, f.res.ok, f.err)]++
+	w.logf("etcd: %s of %s: ok=%v rev=%d %v", f.kind, f.seed, f.res.ok, f.res.rev, f.err)
+	w.cover("%s %v %v", f.kind, f.res.ok, f.err)
 	if f.err == errDuplicate {
-		w.fail("etcd refuses a %s of %s: %v", f.kind, f.from.seed, f.err)
+		w.fail("etcd refuses a %s of %s: %v", f.kind, f.seed, f.err)
 	}
 	if w.etcd.rev != rev {
-		w.judge(before, f)
+		w.judge(before, &f)
 	}
+	return &f
 }
 
 // answer gives the candidate the reply to its transaction.
@@ -229,15 +257,23 @@ func (p *proc) answer() {
 		reply.Result = Refused
 	}
 	if f.err == nil && (!f.res.ok || f.kind == Read) {
-		p.saw(snapshot{f.res.rev, f.res.read})
+		p.view.Reset(path, f.res.rev, f.res.read)
+		p.w.tape.read(p, snapshot{f.res.rev, f.res.read})
+		if p.w.luck.chance(2) { // some callers tell the candidate of it at once
+			p.step(Input{What: Seen})
+		}
 	}
 	p.step(Input{What: Answer, Reply: reply})
 }
 
-// saw takes what was read of the whole election. Some callers tell the candidate of it at once.
-func (p *proc) saw(s snapshot) {
-	p.view.Reset(path, s.rev, s.changes)
-	if p.w.pick(2) == 1 {
-		p.step(Input{What: Seen})
+// crash ends a process. Its leases end in their own time, and another process takes its place.
+func (w *world) crash(p *proc) bool {
+	w.logf("%s crashes", p.id)
+	p.alive = false
+	if p.flight != nil && !p.flight.applied {
+		w.late = append(w.late, p.flight)
 	}
+	w.count++
+	w.procs[p.slot()] = w.newProc(p.id, strconv.Itoa(w.count))
+	return true
 }

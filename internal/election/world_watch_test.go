@@ -8,6 +8,7 @@ func (p *proc) watch() bool {
 		if changes := about(c, func(name string) bool { return name != path }); len(changes) > 0 {
 			p.w.logf("%s watch: revision %d", p.id, c.rev)
 			p.view.Apply(path, c.rev, changes)
+			p.w.tape.watched(p, "watch", c.rev, changes)
 			return true
 		}
 	}
@@ -22,6 +23,7 @@ func (p *proc) watchPath() bool {
 		if changes := about(c, func(name string) bool { return name == path }); len(changes) > 0 {
 			p.w.logf("%s path watch: revision %d", p.id, c.rev)
 			p.view.ApplyPath(c.rev, changes[0])
+			p.w.tape.watched(p, "path", c.rev, changes)
 			return true
 		}
 	}
@@ -56,6 +58,7 @@ func (p *proc) read() bool {
 	p.reads = p.reads[1:]
 	p.w.logf("%s read at %d", p.id, s.rev)
 	p.view.Reset(path, s.rev, s.changes)
+	p.w.tape.read(p, s)
 	p.step(Input{What: Seen})
 	return true
 }
