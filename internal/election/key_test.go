@@ -57,28 +57,3 @@ func TestTransferData(t *testing.T) {
 		}
 	}
 }
-
-// FuzzSplit: data, keys and requests come back as they were put together, for every id and path that is allowed.
-func FuzzSplit(f *testing.F) {
-	f.Add("a", "1")
-	f.Add("a:b", "::::")
-	f.Add(":", ":::")
-	f.Add("", "")
-	f.Fuzz(func(t *testing.T, name, value string) {
-		if strings.Contains(name, Separator) || strings.HasSuffix(name, ":") {
-			return // refused by the library
-		}
-		if id, v, ok := Split(Join(name, value)); !ok || id != name || v != value {
-			t.Errorf("%q and %q come back as %q and %q (%v)", name, value, id, v, ok)
-		}
-		if path, part, nonce := ParseKey(QueuePrefix(name) + value); path != name || part != PartQueue || nonce != value {
-			t.Errorf("a queue key of %q is part %d of %q", name, part, path)
-		}
-		if path, part, _ := ParseKey(name); path != name || part != PartPath {
-			t.Errorf("%q is part %d of %q", name, part, path)
-		}
-		if token, id, ok := ParseTransfer(TransferData(3, name)); !ok || token != 3 || id != name {
-			t.Errorf("a request for %q comes back as %d, %q (%v)", name, token, id, ok)
-		}
-	})
-}
