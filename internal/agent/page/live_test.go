@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,8 @@ import (
 	"github.com/samcday/locked/internal/agent"
 	"github.com/samcday/locked/internal/etcdserver"
 )
+
+const token = "0123456789abcdef" // of agents that want one
 
 // agents are agents on one etcd, one after the other, at the same address.
 type agents struct {
@@ -52,9 +56,13 @@ func (a *agents) newClient() *clientv3.Client {
 	return c
 }
 
-func (a *agents) start() {
+func (a *agents) start(change ...func(*agent.Config)) {
 	a.t.Helper()
-	one, err := agent.New(a.client, agent.Config{Listen: a.listen, Logger: slog.New(slog.DiscardHandler)})
+	cfg := agent.Config{Listen: a.listen, Logger: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(&cfg)
+	}
+	one, err := agent.New(a.client, cfg)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -83,6 +91,7 @@ func (a *agents) campaign(path, id, value string) (end func()) {
 		a.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", "Bearer "+token)
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		a.t.Fatal(err)
@@ -123,9 +132,9 @@ func TestLive(t *testing.T) {
 
 	p.open(a.url + "/#/web")
 	p.until(js("#detail .leader") + `.innerText === "a"`)
-	token := eval[int](p, `Number(`+js("#detail .token")+`.textContent)`)
-	if leader, err := leaderOf(t, a, "/web"); err != nil || int64(token) != leader.Token {
-		t.Errorf("the token is shown as %d, and is %d (%v)", token, leader.Token, err)
+	shown := eval[int](p, `Number(`+js("#detail .token")+`.textContent)`)
+	if leader, err := leaderOf(t, a, "/web"); err != nil || int64(shown) != leader.Token {
+		t.Errorf("the token is shown as %d, and is %d (%v)", shown, leader.Token, err)
 	}
 
 	endA() // the agent hands over
@@ -186,6 +195,33 @@ func TestCrash(t *testing.T) {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	l.Close(gone) // it has no connection left
+}
+
+// An agent that wants tokens shows the page to all, and elections to those that have one, as far as it is for them.
+func TestTokenOfPrefixes(t *testing.T) {
+	a, p := newAgents(t), newTab(t)
+	p.may = []string{"401", "403"}
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte(token+" /web/ /jobs/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.stop()
+	a.start(func(c *agent.Config) { c.TokenFile = file })
+	a.campaign("/web/1", "a", "x")
+	a.campaign("/jobs/1", "b", "x")
+
+	p.load(a.url)
+	p.until(js("#access") + `.open`)
+	p.press(token + "\r")
+	p.until(js("#access h2") + `.innerText === "Which elections?" && document.activeElement.name === "prefix"`)
+	if got := p.text("#access .trouble"); !strings.Contains(got, "/web/, /jobs/") {
+		t.Errorf("the page says %q", got)
+	}
+	p.press("/web/\r")
+	p.leads("/web/1", "a")
+	if n := eval[int](p, `document.querySelectorAll(".card").length`); n != 1 {
+		t.Errorf("%d elections are shown", n)
+	}
 }
 
 func leaderOf(t *testing.T, a *agents, path string) (locked.Leader, error) {

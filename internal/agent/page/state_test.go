@@ -52,7 +52,7 @@ func TestChanges(t *testing.T) {
 		"/open":      "Nobody leads: a is gone vacant",
 		"/many":      "b took over from a 4 changes not seen · no gap",
 	} {
-		got := eval[string](p, `[...document.querySelectorAll("#feed li")].find((li) => li.querySelector("b").innerText === `+quote(path)+`)?.innerText ?? ""`)
+		got := eval[string](p, `[...document.querySelectorAll("#feed li")].find((li) => li.querySelector("a").innerText === `+quote(path)+`)?.innerText ?? ""`)
 		if got = strings.Join(strings.Fields(got), " "); !strings.HasSuffix(got, path+" "+want) {
 			t.Errorf("of %s the page says %q, want %q", path, got, want)
 		}

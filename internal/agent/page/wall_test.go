@@ -194,6 +194,27 @@ func TestKeyboard(t *testing.T) {
 	}
 }
 
+// The button goes to the other colours, whatever the system has, and a page that is loaded again has them.
+func TestTheme(t *testing.T) {
+	f, p := newFake(t), newTab(t)
+	color := func() string { return eval[string](p, `getComputedStyle(document.body).backgroundColor`) }
+	for _, system := range []string{"light", "dark"} {
+		p.look(system, 1440)
+		p.open(f.URL + "/?" + system)
+		before := color()
+		p.click("#theme")
+		after := color()
+		p.open(f.URL + "/?again-" + system)
+		if kept := color(); before == after || kept != after {
+			t.Errorf("of a system that is %s: %s, then %s, loaded again %s", system, before, after, kept)
+		}
+		p.click("#theme")
+		if back := color(); back != before {
+			t.Errorf("of a system that is %s: %s, back it is %s", system, before, back)
+		}
+	}
+}
+
 // Who listens to the page is told of a change, and not of each of many.
 func TestAnnounces(t *testing.T) {
 	t.Parallel()

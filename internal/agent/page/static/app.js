@@ -124,15 +124,13 @@ function remembered(key, text) {
   }
 }
 
-const themes = { "": "light", light: "dark", dark: "" };
-function theme(next) {
-  const root = document.documentElement;
-  if (next !== undefined) {
-    root.dataset.theme = next;
-    remembered("locked.theme", next);
-  }
-  const now = root.dataset.theme || "as the system has them";
-  find("#theme").setAttribute("aria-label", `Colours: ${now}`);
+// theme goes to the other colours. What the system wants is not kept, so that it may change its mind.
+function theme() {
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const next = (document.documentElement.dataset.theme || system) === "dark" ? "light" : "dark";
+  const kept = next === system ? "" : next;
+  document.documentElement.dataset.theme = kept;
+  remembered("locked.theme", kept);
 }
 
 // route shows the election that the URL names.
@@ -193,7 +191,7 @@ function listen() {
     remembered("locked.density", find("#list").classList.contains("rows") ? "cards" : "rows");
     density();
   });
-  on("#theme", "click", () => theme(themes[document.documentElement.dataset.theme ?? ""]));
+  on("#theme", "click", theme);
   on("#retry", "click", () => stream.now());
   on("#copy", "click", copy);
   addEventListener("hashchange", route);
@@ -207,7 +205,6 @@ function listen() {
 }
 
 listen();
-theme();
 const { token, prefix } = access.kept;
 stream.access(token, prefix);
 find("#curl").textContent = curl();

@@ -1,5 +1,5 @@
 import { tell } from "./election.js";
-import { clock, count, elapsed, measured, name, value } from "./format.js";
+import { clock, count, elapsed, link, measured, name, value } from "./format.js";
 import { strip } from "./timeline.js";
 
 const spans = [
@@ -196,7 +196,11 @@ export function entry(change, store, withPath) {
   time.dateTime = new Date(store.local(change.at)).toISOString();
   const { who, what } = tell(change, name);
   const text = item("span");
-  if (withPath) text.append(item("b", change.path), " ");
+  if (withPath) {
+    const path = item("a", change.path);
+    path.href = link(change.path);
+    text.append(path, " ");
+  }
   text.append(item("bdi", who), ` ${what}`);
   li.append(time, text, item("em", badge(change)));
   return li;
