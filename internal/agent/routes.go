@@ -53,6 +53,11 @@ func (a *Agent) routes() http.Handler {
 		mux.Handle(rt.method+" "+rt.pattern, permitted(rt.handle))
 		methods[rt.pattern] = append(methods[rt.pattern], rt.method)
 	}
+	site := page.Handler()
+	for _, pattern := range page.Patterns {
+		mux.Handle("GET "+pattern, site)
+		methods[pattern] = []string{"GET"}
+	}
 	for pattern, allowed := range methods {
 		if slices.Contains(allowed, "GET") {
 			allowed = append(allowed, "HEAD")
@@ -62,10 +67,6 @@ func (a *Agent) routes() http.Handler {
 			newProblem(http.StatusMethodNotAllowed, "method", "%s is not for this resource: there is %s",
 				r.Method, strings.Join(allowed, ", ")).write(w)
 		})
-	}
-	site := page.Handler()
-	for _, pattern := range page.Patterns {
-		mux.Handle(pattern, site)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		newProblem(http.StatusNotFound, "no-resource",

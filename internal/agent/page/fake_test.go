@@ -57,7 +57,7 @@ func newFake(t testing.TB) *fake {
 	}}
 	mux := http.NewServeMux()
 	for _, pattern := range page.Patterns {
-		mux.Handle(pattern, page.Handler())
+		mux.Handle("GET "+pattern, page.Handler())
 	}
 	mux.HandleFunc("GET /v1/events", f.events)
 	mux.HandleFunc("POST /v1/elections/{path}/transfer", func(w http.ResponseWriter, r *http.Request) {

@@ -16,8 +16,8 @@ import (
 //go:embed static
 var static embed.FS
 
-// Patterns are what [Handler] is to be mounted at: the page, and the files that it loads.
-var Patterns = []string{"GET /{$}", "GET /page/{file}"}
+// Patterns are what [Handler] is to be mounted at, for GET: the page, and the files that it loads.
+var Patterns = []string{"/{$}", "/page/{file}"}
 
 // policy lets the page run its own scripts and talk to the agent, and nothing else. Nothing that an election says can
 // become markup: trusted types forbid every way there is.

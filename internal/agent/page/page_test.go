@@ -15,7 +15,7 @@ func get(t *testing.T, path string, header ...string) (*http.Response, string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	for _, pattern := range page.Patterns {
-		mux.Handle(pattern, page.Handler())
+		mux.Handle("GET "+pattern, page.Handler())
 	}
 	r := httptest.NewRequest("GET", path, nil)
 	for i := 0; i+1 < len(header); i += 2 {
