@@ -87,7 +87,7 @@ export class Detail {
     this.#line(queue, waiting);
     this.#log(e);
     if (this.#leader !== undefined && this.#leader !== leader?.token) this.#move();
-    this.#leader = leader?.token ?? null;
+    if (this.store.synced) this.#leader = leader?.token ?? null;
     this.tick();
   }
 
