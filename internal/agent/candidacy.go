@@ -26,12 +26,13 @@ type candidacy struct {
 	cancel context.CancelFunc
 	over   chan struct{} // closed when nothing of it is left, or that cannot be known
 	err    error         // of Lead, then
-	gone   chan struct{} // closed when the caller believes nothing any more
+	parted chan struct{} // closed when the caller is not told anything any more
+	gone   chan struct{} // closed when he believes nothing any more
 
 	mu       sync.Mutex
 	told     int64         // token of the term that the caller was told of and was not told the end of; 0 for none
 	promised time.Duration // uptime up to which the caller may believe to lead
-	ended    bool          // nothing is promised any more
+	ended    bool          // nothing is promised any more; parted is closed
 	left     bool          // gone is closed
 	done     chan struct{} // closed when the caller has ended its work for the present term
 }
@@ -52,7 +53,7 @@ func newCandidacy(l *locked.Locker, path string, cfg locked.NodeConfig) (*candid
 	return &candidacy{
 		ctx: ctx, cancel: cancel,
 		key: newSecret(), path: path, id: node.LocalID(), ttl: cfg.TTL, grace: cfg.Grace, node: node,
-		over: make(chan struct{}), gone: make(chan struct{}), done: make(chan struct{}),
+		over: make(chan struct{}), parted: make(chan struct{}), gone: make(chan struct{}), done: make(chan struct{}),
 	}, nil
 }
 
@@ -146,7 +147,7 @@ func (c *candidacy) release() bool {
 func (c *candidacy) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ended = true
+	c.end()
 	if !c.left {
 		c.left = true
 		close(c.gone)
@@ -154,11 +155,18 @@ func (c *candidacy) leave() {
 	}
 }
 
+func (c *candidacy) end() {
+	if !c.ended {
+		c.ended = true
+		close(c.parted)
+	}
+}
+
 // hold ends the candidacy of a caller who cannot be told any more, and perhaps goes on believing: when what he was told has
 // run out, and the time in which work may end. He is gone for good if he does not lead.
 func (c *candidacy) hold() {
 	c.mu.Lock()
-	c.ended = true
+	c.end()
 	c.mu.Unlock()
 	c.outlast(c.grace, nil)
 	c.leave()

@@ -35,7 +35,9 @@ func (r *registry) add(ctx context.Context, c *candidacy) error {
 		if other == nil {
 			return err
 		}
-		if !other.isEnded() {
+		select {
+		case <-other.parted:
+		case <-time.After(noticePatience):
 			return taken("a candidate with that id competes for that path through this agent already", 0)
 		}
 		select {
@@ -47,6 +49,9 @@ func (r *registry) add(ctx context.Context, c *candidacy) error {
 		}
 	}
 }
+
+// noticePatience is for a caller who has closed his connection and comes back before that was noticed.
+const noticePatience = 500 * time.Millisecond
 
 func taken(why string, retry time.Duration) *problem {
 	p := newProblem(http.StatusConflict, "taken", "%s", why)
