@@ -24,6 +24,7 @@ Exit codes:
 
 const rootExample = `  locked demo                     see it work, with nothing else needed
   locked server                   run an etcd here, to try things with
+  locked run /jobs/billing -- ./billing
   locked campaign /web --value 10.0.0.1:80
   locked get /web
   locked watch /web -o json`

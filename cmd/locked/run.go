@@ -172,6 +172,8 @@ func (o *runOptions) outcome(result guard.Result, err error) error {
 		return &exitError{exitNotInTime, err}
 	case errors.Is(err, supervise.ErrLost):
 		return &exitError{exitLost, err}
+	case errors.Is(err, supervise.ErrNoGuard):
+		return err
 	case err != nil:
 		return o.conn.explain(err)
 	case result.Error != "" && result.NotFound:

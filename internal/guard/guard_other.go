@@ -40,6 +40,9 @@ func (*Guard) Close() {}
 // Gone is true.
 func (*Guard) Gone() bool { return true }
 
+// Reap does nothing.
+func Reap() {}
+
 // Signals is empty.
 func Signals() []os.Signal { return nil }
 

@@ -215,8 +215,8 @@ func TestStop(t *testing.T) {
 
 // A grace that is longer than the time that is left does not count.
 func TestDeadlineBoundsGrace(t *testing.T) {
-	deadline := fixed(3 * time.Second)
-	s := run(t, stubborn, time.Second, deadline)
+	deadline := fixed(5 * time.Second)
+	s := run(t, stubborn, 2*time.Second, deadline)
 	s.started(4)
 	time.Sleep(deadline() - s.times.Grace - Now() - 10*time.Millisecond) // so that less than the grace is left, but the guard has not acted by itself
 	s.guard.Stop()
@@ -228,8 +228,8 @@ func TestDeadlineBoundsGrace(t *testing.T) {
 
 // Nobody moves the deadline: everything is dead before it.
 func TestExpired(t *testing.T) {
-	deadline := fixed(3 * time.Second)
-	s := run(t, stubborn, time.Second, deadline)
+	deadline := fixed(5 * time.Second)
+	s := run(t, stubborn, 2*time.Second, deadline)
 	s.started(4)
 	s.ended(Expired)
 	if Now() > deadline() {
@@ -267,8 +267,8 @@ func TestGuardStopped(t *testing.T) {
 	s.guard.Stop()
 	s.ended(Asked)
 
-	deadline := fixed(3 * time.Second)
-	s = run(t, stubborn, time.Second, deadline)
+	deadline := fixed(5 * time.Second)
+	s = run(t, stubborn, 2*time.Second, deadline)
 	s.started(4)
 	go func() {
 		for !s.guard.Gone() {

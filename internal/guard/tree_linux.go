@@ -147,6 +147,16 @@ func (p process) signal(s syscall.Signal) {
 	}
 }
 
+// Reap takes leave of processes that have become ours because we are a subreaper, and have ended. Our own children, which
+// somebody waits for, are known by leading a process group each.
+func Reap() {
+	for _, p := range descendants(os.Getpid()) {
+		if p.zombie && p.parent == os.Getpid() && p.group != p.pid {
+			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
+		}
+	}
+}
+
 // killRest kills what a guard that is dead has left to us, and reports whether there was any.
 func (r Report) killRest() bool {
 	c := cage{dir: r.Cage}

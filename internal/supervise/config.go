@@ -37,6 +37,8 @@ var (
 	ErrNotInTime = errors.New("not elected in time")
 	// ErrLost says that leadership was lost, and the program ended for it.
 	ErrLost = errors.New("leadership was lost")
+	// ErrNoGuard says that the program was not started, since nobody could have watched over it.
+	ErrNoGuard = errors.New("the guard of the program cannot be started")
 )
 
 // Interrupted is the error of a run that was asked to end before the program ran.

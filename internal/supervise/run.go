@@ -26,7 +26,8 @@ type Run struct {
 	mu      sync.Mutex
 	ready   *guard.Guard // for the next term
 	live    *guard.Guard // of the program that runs
-	waiting *time.Timer  // until it is too late to be elected; nil for never
+	open    bool         // whether it will be elected or gives up waiting
+	waiting *time.Timer  // until it gives up; nil for never
 	ending  os.Signal    // that has asked to end
 	result  guard.Result // of the last program
 	began   time.Time    // it did
@@ -64,7 +65,7 @@ func (r *Run) Do(ctx context.Context) (guard.Result, error) {
 	go r.heed(ctx)
 	go r.complain(ctx)
 	if r.cfg.Value != nil {
-		go r.followValue(ctx, time.Second)
+		go r.followValue(ctx)
 	}
 	if r.cfg.Notify {
 		go r.tellSystemd(ctx)
@@ -127,33 +128,41 @@ func (r *Run) look(ctx context.Context) (unreached, err error) {
 // giveWay gives up when it turns out that somebody else was faster.
 func (r *Run) giveWay(ctx context.Context) {
 	for e := range r.node.Events(ctx) {
-		if e.Kind == locked.Change && e.ID != r.node.LocalID() && r.decide() {
-			r.cancel(fmt.Errorf("%w: %s leads %s", ErrNotInTime, e.ID, r.cfg.Path))
+		if e.Kind == locked.Change && e.ID != r.node.LocalID() {
+			r.giveUp(fmt.Errorf("%w: %s leads %s", ErrNotInTime, e.ID, r.cfg.Path))
 		}
 	}
 }
 
-// limitWait bounds the time until the next term.
+// limitWait begins the time of waiting, which ends with the next term or by giving up.
 func (r *Run) limitWait() {
-	limit := r.cfg.Wait
-	if limit == 0 {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting = time.AfterFunc(limit, func() {
-		r.cancel(fmt.Errorf("%w: within %v at %s", ErrNotInTime, limit, r.cfg.Path))
-	})
+	r.open = true
+	if limit := r.cfg.Wait; limit > 0 {
+		r.waiting = time.AfterFunc(limit, func() {
+			r.giveUp(fmt.Errorf("%w: within %v at %s", ErrNotInTime, limit, r.cfg.Path))
+		})
+	}
 }
 
-// decide ends the time of waiting, and reports whether it was not over yet.
+func (r *Run) giveUp(err error) {
+	if r.decide() {
+		r.cancel(err)
+	}
+}
+
+// decide ends the time of waiting, and reports whether it was not over yet: so either the program is started or the run
+// gives up, and not both.
 func (r *Run) decide() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiting == nil {
-		return true
+	if r.waiting != nil {
+		r.waiting.Stop()
 	}
-	return r.waiting.Stop()
+	open := r.open
+	r.open = false
+	return open
 }
 
 // delay is how long to rest before competing again: the longer, the more often the program has ended soon.
@@ -241,5 +250,6 @@ func (r *Run) complain(ctx context.Context) {
 func (r *Run) check(ctx context.Context) error {
 	_, err := shell(ctx, r.cfg.Check, append(r.cfg.Env,
 		Describe(r.cfg.Path, r.node.LocalID(), r.node.LocalValue(), r.node.Token(), r.cfg.Node.TTL)...))
+	guard.Reap()
 	return err
 }

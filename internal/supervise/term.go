@@ -142,7 +142,7 @@ func (r *Run) guard() (*guard.Guard, error) {
 	if r.ready == nil || r.ready.Gone() {
 		var err error
 		if r.ready, err = guard.New(r.cfg.Guard...); err != nil {
-			return nil, fmt.Errorf("the guard of the program cannot be started: %w", err)
+			return nil, fmt.Errorf("%w: %w", ErrNoGuard, err)
 		}
 	}
 	return r.ready, nil

@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/guard"
 )
 
 // Source gives a value. It is asked again and again.
 type Source func(ctx context.Context) (string, error)
+
+// sourcePatience is how long a source may take.
+const sourcePatience = 10 * time.Second
 
 // File is a source that reads a file, without the newlines at its end.
 func File(name string) Source {
@@ -44,8 +48,8 @@ func Output(command string, env []string) Source {
 
 // followValue sets the node's value to what the source gives: every second, and when it is told to look. As long as the
 // source fails the value stays.
-func (r *Run) followValue(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
+func (r *Run) followValue(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	failed := ""
 	for {
@@ -55,7 +59,7 @@ func (r *Run) followValue(ctx context.Context, every time.Duration) {
 		case <-r.reread:
 		case <-tick.C:
 		}
-		err := r.rereadValue(ctx, every)
+		err := r.rereadValue(ctx)
 		if err != nil && err.Error() != failed && ctx.Err() == nil {
 			failed = err.Error()
 			r.cfg.Log.Warn("the value stays as it is", "path", r.cfg.Path, "error", err)
@@ -65,9 +69,10 @@ func (r *Run) followValue(ctx context.Context, every time.Duration) {
 	}
 }
 
-func (r *Run) rereadValue(ctx context.Context, limit time.Duration) error {
-	limited, cancel := context.WithTimeout(ctx, max(limit, time.Second))
+func (r *Run) rereadValue(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, sourcePatience)
 	defer cancel()
+	defer guard.Reap()
 	value, err := r.cfg.Value(limited)
 	if err != nil || value == r.node.LocalValue() {
 		return err
