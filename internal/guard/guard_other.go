@@ -63,6 +63,9 @@ func OpenTerminal() *Terminal { return nil }
 // Give does nothing.
 func (*Terminal) Give(int) bool { return false }
 
+// Has is false.
+func (*Terminal) Has(int) bool { return false }
+
 // Take does nothing.
 func (*Terminal) Take(int) {}
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +30,9 @@ func (t *Terminal) Give(group int) bool {
 	return unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, group) == nil
 }
 
+// Has reports whether a process group is the foreground of the terminal.
+func (t *Terminal) Has(group int) bool { return t != nil && t.foreground() == group }
+
 // Take takes the terminal back from a process group that has it.
 func (t *Terminal) Take(group int) {
 	if t == nil || t.foreground() != group {
@@ -52,10 +54,14 @@ func (t *Terminal) foreground() int {
 // Suspend stops this process and its group, as ^Z would, until they are continued; unless nobody is there to do that. Go
 // cannot give SIGTSTP its usual effect again once it was handled, hence the other signal.
 func Suspend() {
-	if !orphaned() {
-		_ = syscall.Kill(0, unix.SIGSTOP)
-		time.Sleep(10 * time.Millisecond) // it may be another thread that takes the signal, a moment later
+	if orphaned() {
+		return
 	}
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, unix.SIGCONT)
+	defer signal.Stop(continued)
+	_ = syscall.Kill(0, unix.SIGSTOP)
+	<-continued // this thread may get here before another one has taken the signal
 }
 
 // orphaned reports whether our process group is: whether no shell of our session has it as a job.

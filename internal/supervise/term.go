@@ -89,6 +89,9 @@ func (r *Run) paused(g *guard.Guard, group, s int) {
 		return
 	case guard.Wants(s) && r.lend(g, group):
 		return
+	case guard.Wants(s) && r.terminal.Has(group): // it has got it meanwhile
+		g.Continue()
+		return
 	}
 	guard.Suspend()
 	if !r.lend(g, group) {
