@@ -107,8 +107,10 @@ func TestRunSuspended(tt *testing.T) {
 	shell := exec.Command(bash, "--norc", "--noprofile", "-i")
 	shell.Env = append(t.environment(), "PS1=$ ", "LOCKED_ENDPOINTS="+t.etcd.Endpoint())
 	x := newTerminal(tt, shell)
-	x.types("locked run /run --ttl 20s -- sh -c 'echo be''gun; read x; exit $x'\n")
-	x.shows("begun")
+	x.types("locked run /run --ttl 20s -- sh -c 'echo re''ady; read y; echo be''gun; read x; exit $x'\n")
+	x.shows("ready")
+	x.types("y\n")
+	x.shows("begun") // so it has the terminal
 	x.types("\x1a")
 	x.shows("Stopped")
 	x.types("fg\n7\necho code=$?\n")
