@@ -22,7 +22,7 @@ type contest struct {
 	told  int64        // revision up to which everything was announced
 
 	nodes    []*Node // that run
-	subs     map[*subscription]struct{}
+	subs     []*subscription
 	feed     *feed // of all keys but PATH, or of the term alone while no node runs
 	pathFeed *feed // while a candidate needs it
 }
@@ -31,7 +31,7 @@ type contest struct {
 func (l *Locker) contest(path string) *contest {
 	c := l.contests[path]
 	if c == nil {
-		c = &contest{l: l, path: path, subs: map[*subscription]struct{}{}}
+		c = &contest{l: l, path: path}
 		c.leader.Store(&Leader{})
 		l.contests[path] = c
 	}
@@ -151,7 +151,7 @@ func (c *contest) tell(e Event, whom func(*subscription) bool) {
 	if e.At.IsZero() {
 		e.At = time.Now()
 	}
-	for s := range c.subs {
+	for _, s := range c.subs {
 		if whom(s) {
 			s.push(e)
 		}
@@ -177,7 +177,7 @@ func (l *Locker) listen(s *subscription, path string) {
 		return
 	}
 	c := l.contest(path)
-	c.subs[s] = struct{}{}
+	c.subs = append(c.subs, s)
 	if s.node != nil {
 		s.node.contest.Store(c)
 	}
@@ -198,7 +198,7 @@ func (l *Locker) listen(s *subscription, path string) {
 // unlisten ends all subscriptions.
 func (l *Locker) unlisten() {
 	for _, c := range l.contests {
-		for s := range c.subs {
+		for _, s := range c.subs {
 			s.end()
 		}
 	}

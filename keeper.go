@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -259,11 +260,18 @@ func (l *Locker) leaseIDs() []int64 {
 func (l *Locker) revoke(ids []int64) error {
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
+	var all sync.WaitGroup
+	slots := make(chan struct{}, requestsUnderWay)
 	for _, id := range ids {
-		if _, err := l.leases.LeaseRevoke(ctx, &etcdserverpb.LeaseRevokeRequest{ID: id}); err != nil {
-			l.log.Debug("lease not revoked", "lease", id, "error", err)
-		}
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			if _, err := l.leases.LeaseRevoke(ctx, &etcdserverpb.LeaseRevokeRequest{ID: id}); err != nil {
+				l.log.Debug("lease not revoked", "lease", id, "error", err)
+			}
+		})
 	}
+	all.Wait()
 	return nil
 }
 

@@ -49,7 +49,8 @@ func (l *Locker) Node(path string, cfg NodeConfig) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{l: l, path: path, id: cfg.ID, ttl: cfg.TTL, grace: cfg.Grace, check: cfg.Check}
-	n.value.Store(&cfg.Value)
+	value := cfg.Value // not the pointer into cfg, which would keep all of that
+	n.value.Store(&value)
 	n.candidate = election.NewCandidate(path, l.nonce(), cfg.Grace)
 	return n, nil
 }

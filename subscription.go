@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -66,7 +67,7 @@ func (s *subscription) finish() {
 	if s.c != nil {
 		s.unwatch()
 		s.l.post(func() {
-			delete(s.c.subs, s)
+			s.c.subs = slices.DeleteFunc(s.c.subs, func(other *subscription) bool { return other == s })
 			s.c.release()
 		})
 	}

@@ -85,7 +85,9 @@ func (f *feed) close() {
 		return
 	}
 	f.closed = true
-	if s := f.stream; s != nil {
+	if s := f.stream; s != nil && f.l.closing {
+		f.quit() // the stream ends soon: to cancel ten thousand watches one by one would only delay that
+	} else if s != nil {
 		s.out.post(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CancelRequest{
 			CancelRequest: &etcdserverpb.WatchCancelRequest{WatchId: f.id},
 		}})

@@ -30,18 +30,15 @@ func residentBytes() float64 {
 	return 0
 }
 
-// inUse is the memory of live objects and of stacks, after garbage was collected.
-func inUse() float64 {
+// processFigures are those of this process, after garbage was collected.
+func processFigures() map[string]float64 {
 	runtime.GC()
 	runtime.GC() // finalizers and pools take two
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc + m.StackInuse)
-}
-
-func processFigures() map[string]float64 {
 	return map[string]float64{
-		"memory": inUse(), "rss": residentBytes(), "goroutines": float64(runtime.NumGoroutine()), "cpu": cpuSeconds(),
+		"memory": float64(m.HeapAlloc + m.StackInuse), "heap": float64(m.HeapAlloc), "stack": float64(m.StackInuse),
+		"rss": residentBytes(), "goroutines": float64(runtime.NumGoroutine()), "cpu": cpuSeconds(),
 	}
 }
 
