@@ -23,7 +23,8 @@ type leads struct {
 
 // crowd makes the leader of a crowd resign, and then kills processes whose candidate leads.
 func crowd(ctx context.Context, b *bench) error {
-	processes, each := b.pick(20, 5), b.pick(50, 20)
+	processes := b.pick(20, 5)
+	each := b.size("%crowd") / processes
 	handovers, crashes := b.pick(100, 20), b.pick(10, 2)
 	return b.alone(ctx, func(ctx context.Context, e *etcd, c *contender) error {
 		t := &throng{contender: c, e: e, elected: make(chan leads, processes*each)}

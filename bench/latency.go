@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -212,17 +213,20 @@ func (r *relay) pass(ctx context.Context) (settle func() error, err error) {
 	}
 }
 
-// twice hands over untimed at one path, and then timed at another: the floor is not cold when it is measured either.
-func twice(ctx context.Context, c *contender, warm, timed *relay, p *pair) error {
-	settle, err := warm.pass(ctx)
+// untimed hands over at a path beside: the floor is not cold when it is measured, so the handover must not be either.
+func (r *relay) untimed(ctx context.Context) error {
+	settle, err := r.pass(ctx)
 	if err != nil {
 		return err
 	}
-	if err := settle(); err != nil {
-		return err
-	}
+	return settle()
+}
+
+// timed hands over after the floor was measured.
+func (r *relay) timed(ctx context.Context, c *contender, p *pair) (err error) {
+	var settle func() error
 	err = p.add(ctx, c.floor, func() error { return hearing(ctx, c.floor) }, func() (err error) {
-		settle, err = timed.pass(ctx)
+		settle, err = r.pass(ctx)
 		return err
 	})
 	if err != nil {
@@ -242,20 +246,14 @@ func handover(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	warm, timed := map[*contender]*relay{}, map[*contender]*relay{}
+	relays, beside := map[*contender]*relay{}, map[*contender]*relay{}
 	for _, c := range all {
-		if timed[c], err = b.relay(ctx, c); err == nil {
-			warm[c], err = timed[c].beside(ctx)
+		if relays[c], err = b.relay(ctx, c); err == nil {
+			beside[c], err = relays[c].beside(ctx)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Name, err)
 		}
-	}
-	queue := func(ctx context.Context, c *contender) error {
-		if err := warm[c].queue(ctx); err != nil {
-			return err
-		}
-		return timed[c].queue(ctx)
 	}
 	// All that wait settle together, when a round begins.
 	queued, passed := map[*contender]int{}, map[*contender]int{}
@@ -265,18 +263,18 @@ func handover(ctx context.Context, b *bench) error {
 				if passed[c] != round { // it has failed
 					continue
 				}
-				if err := queue(ctx, c); err != nil {
+				if err := errors.Join(beside[c].queue(ctx), relays[c].queue(ctx)); err != nil {
 					return err
 				}
 				queued[c]++
 			}
 			time.Sleep(settling)
 		}
-		err := twice(ctx, c, warm[c], timed[c], p)
-		if err == nil {
-			passed[c]++
+		if err := beside[c].untimed(ctx); err != nil {
+			return err
 		}
-		return err
+		passed[c]++
+		return relays[c].timed(ctx, c, p)
 	})
 	if err != nil {
 		return err
@@ -284,11 +282,18 @@ func handover(ctx context.Context, b *bench) error {
 	b.keep(b.current.rows[0], settled)
 	alive := slices.DeleteFunc(all, func(c *contender) bool { return settled[c].failed != "" })
 	fresh, err := b.rounds(ctx, b.pick(200, 30), alive, func(ctx context.Context, _ int, c *contender, p *pair) error {
-		if err := queue(ctx, c); err != nil {
+		if err := beside[c].queue(ctx); err != nil {
 			return err
 		}
 		time.Sleep(arriving)
-		return twice(ctx, c, warm[c], timed[c], p)
+		if err := beside[c].untimed(ctx); err != nil {
+			return err
+		}
+		if err := relays[c].queue(ctx); err != nil { // after that one, which may take as long as it takes to settle
+			return err
+		}
+		time.Sleep(arriving)
+		return relays[c].timed(ctx, c, p)
 	})
 	for c, p := range settled {
 		if p.failed != "" {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -35,7 +36,7 @@ func (r *results) plots(dir string) error {
 			if len(figures) < 2 {
 				continue
 			}
-			if err := draws(filepath.Join(dir, row.key+".svg"), row, figures); err != nil {
+			if err := draws(filepath.Join(dir, row.key+".svg"), row.called(r.Quick), row.unit, figures); err != nil {
 				return err
 			}
 		}
@@ -45,12 +46,15 @@ func (r *results) plots(dir string) error {
 
 // draws shows the medians as bars from the left, with a line from the tenth to the ninetieth percentile, on a logarithmic
 // axis: the systems are orders of magnitude apart.
-func draws(file string, row row, figures []*figure) error {
+func draws(file, title string, unit unit, figures []*figure) error {
 	p := plot.New()
-	p.Title.Text = row.title
+	p.Title.Text = title
 	p.Title.TextStyle.Font.Size = 14
+	if after, ok := strings.CutPrefix(title, "… "); ok {
+		p.Title.Text = after
+	}
 	p.Title.Padding = vg.Points(8)
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticks{row.unit}
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticks{unit}
 	p.X.Min, p.X.Max = extent(figures)
 	p.Y.Min, p.Y.Max = -0.6, float64(len(figures))-0.4
 	p.Y.Tick.Length, p.Y.LineStyle.Width = 0, 0
@@ -64,7 +68,7 @@ func draws(file string, row row, figures []*figure) error {
 			bar.fill = ours
 		}
 		labels, err := plotter.NewLabels(plotter.XYLabels{
-			XYs: plotter.XYs{{X: bar.high, Y: y}}, Labels: []string{row.unit.format(f.median())},
+			XYs: plotter.XYs{{X: bar.high, Y: y}}, Labels: []string{unit.format(f.median())},
 		})
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 // results are the figures of a run.
 type results struct {
 	Machine string    `json:"machine"`
+	Quick   bool      `json:"quick"`
 	Figures []*figure `json:"figures"`
 }
 

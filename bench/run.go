@@ -25,11 +25,11 @@ type bench struct {
 }
 
 func (o *options) run(ctx context.Context, w io.Writer) error {
-	b := &bench{quick: o.quick, systems: o.systems(), results: &results{Machine: machine(o.quick)}}
+	b := &bench{quick: o.quick, systems: o.systems(), results: &results{Machine: machine(o.quick), Quick: o.quick}}
 	if o.docs != "" && o.raw == "" {
 		o.raw = docsRaw(o.docs)
 	}
-	if before, err := load(o.raw); err == nil {
+	if before, err := load(o.raw); err == nil && before.Quick == o.quick { // the others are of other sizes
 		b.results.merge(before)
 	}
 	for _, s := range scenarios {

@@ -60,7 +60,7 @@ func (s *side) per(figures map[string]float64, name string, n int) []float64 {
 // scale has very many elections led by one process, and candidates for all of them in another.
 func scale(ctx context.Context, b *bench) error {
 	return b.alone(ctx, func(ctx context.Context, e *etcd, c *contender) error {
-		return b.crowded(ctx, e, c, b.pick(10_000, 1000))
+		return b.crowded(ctx, e, c, b.size("%scale"))
 	})
 }
 
@@ -276,7 +276,7 @@ func rest(ctx context.Context, d time.Duration) error {
 
 // many is the largest number that is tried: led by a process, and closed.
 func many(ctx context.Context, b *bench) error {
-	n := b.pick(100_000, 5000)
+	n := b.size("%many")
 	return b.alone(ctx, func(ctx context.Context, _ *etcd, c *contender) error {
 		s, err := b.side(ctx, c, n)
 		if err != nil {

@@ -48,9 +48,9 @@ var scenarios = []*scenario{
 		{"observers-apart", "500 observers with a connection each are told", seconds, "etcd's watch, as many times"},
 	}, observers},
 	{"scale", []row{
-		{"scale-lead-memory", "10,000 elections led by a process: memory each", memory, ""},
+		{"scale-lead-memory", "%scale elections led by a process: memory each", memory, ""},
 		{"scale-lead-goroutines", "… goroutines each", count, ""},
-		{"scale-wait-memory", "10,000 candidates waiting in another: memory each", memory, ""},
+		{"scale-wait-memory", "%scale candidates waiting in another: memory each", memory, ""},
 		{"scale-wait-goroutines", "… goroutines each, one of them the caller's", count, ""},
 		{"scale-enter", "… time for all to be elected", seconds, ""},
 		{"scale-commits", "… commits per election entered and joined", count, ""},
@@ -60,7 +60,7 @@ var scenarios = []*scenario{
 		{"scale-gaps", "… paths that were seen empty meanwhile", count, ""},
 	}, scale},
 	{"crowd", []row{
-		{"crowd-handover", "1,000 candidates for a path: handover", seconds, aHearing},
+		{"crowd-handover", "%crowd candidates for a path: handover", seconds, aHearing},
 		{"crowd-commits", "… commits per handover", count, ""},
 		{"crowd-crash", "… the leader's process is killed (TTL 3 s)", seconds, ""},
 		{"crowd-crash-commits", "… commits per crash", count, ""},
@@ -73,11 +73,35 @@ var scenarios = []*scenario{
 		{"churn-leak-keys", "… keys that are left, of all", count, ""},
 	}, churn},
 	{"many", []row{
-		{"many-enter", "100,000 elections led by a process: time to be elected", seconds, ""},
+		{"many-enter", "%many elections led by a process: time to be elected", seconds, ""},
 		{"many-memory", "… memory each", memory, ""},
 		{"many-close", "… time to close", seconds, ""},
 	}, many},
 }
+
+// sizes are the numbers in the titles: of a full run, and of a quick one.
+var sizes = map[string][2]int{"%scale": {10_000, 1000}, "%crowd": {1000, 100}, "%many": {100_000, 5000}}
+
+// called is the title with its number.
+func (r row) called(quick bool) string {
+	for name, size := range sizes {
+		n := size[0]
+		if quick {
+			n = size[1]
+		}
+		printed := fmt.Sprint(n)
+		if n >= 1000 {
+			printed = fmt.Sprintf("%d,%03d", n/1000, n%1000)
+		}
+		if after, ok := strings.CutPrefix(r.title, name); ok {
+			return printed + after
+		}
+	}
+	return r.title
+}
+
+// size is how many there are of something in a scenario.
+func (b *bench) size(name string) int { return b.pick(sizes[name][0], sizes[name][1]) }
 
 func scenarioNames() (names []string) {
 	for _, s := range scenarios {

@@ -54,7 +54,7 @@ type summary struct {
 
 func (r *results) summary() (all []summary) {
 	r.each(func(row row, system string, f *figure) {
-		s := summary{Row: row.key, Title: row.title, System: system, Unit: row.unit.String(), Samples: len(f.Samples), Note: f.Note}
+		s := summary{Row: row.key, Title: row.called(r.Quick), System: system, Unit: row.unit.String(), Samples: len(f.Samples), Note: f.Note}
 		if len(f.Samples) > 0 {
 			s.P50, s.P90, s.P99 = f.median(), percentile(f.Samples, 90), percentile(f.Samples, 99)
 			s.Max, s.XFloor, s.XLocked = percentile(f.Samples, 100), f.floors(), r.lockeds(f)
@@ -100,7 +100,7 @@ func (r *results) table(w io.Writer, markdown bool) error {
 	notes := &footnotes{}
 	for _, s := range scenarios {
 		for _, row := range s.rows {
-			line, any := []string{row.title}, false
+			line, any := []string{row.called(r.Quick)}, false
 			for _, system := range systems.All {
 				f := r.find(row.key, system.Name)
 				any = any || f != nil
@@ -193,11 +193,11 @@ func (r *results) percentiles(w io.Writer, markdown bool) error {
 		if len(f.Samples) < 2 {
 			return
 		}
-		title := row.title
+		title := row.called(r.Quick)
 		if title == last {
 			title = ""
 		}
-		last = row.title
+		last = row.called(r.Quick)
 		line := []string{title, system, fmt.Sprint(len(f.Samples))}
 		for _, p := range []float64{50, 90, 99, 100} {
 			line = append(line, row.unit.format(percentile(f.Samples, p)))

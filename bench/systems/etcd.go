@@ -3,6 +3,7 @@ package systems
 import (
 	"context"
 	"strconv"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -21,9 +22,13 @@ func dialEtcd(ctx context.Context, endpoint string) (*clientv3.Client, error) {
 }
 
 // electionClient shares one session among all elections of the process, which is the best that etcd's own package can do.
+// It takes one candidate of each election: for more of them in one process there is a session each.
 type electionClient struct {
 	client  *clientv3.Client
 	session *concurrency.Session
+	ttl     int
+	mu      *sync.Mutex
+	taken   map[string]bool // elections that have a candidate with the shared session
 }
 
 func dialElection(ctx context.Context, endpoint string, ttl time.Duration) (Client, error) {
@@ -31,16 +36,32 @@ func dialElection(ctx context.Context, endpoint string, ttl time.Duration) (Clie
 	if err != nil {
 		return nil, err
 	}
-	s, err := concurrency.NewSession(c, concurrency.WithTTL(int(ttl/time.Second)))
+	seconds := int(ttl / time.Second)
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(seconds))
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
-	return electionClient{c, s}, nil
+	return electionClient{c, s, seconds, new(sync.Mutex), map[string]bool{}}, nil
 }
 
 func (c electionClient) Candidate(path, id string) (Candidate, error) {
-	return electionCandidate{concurrency.NewElection(c.session, path), id}, nil
+	c.mu.Lock()
+	shared := !c.taken[path]
+	c.taken[path] = true
+	c.mu.Unlock()
+	if shared {
+		return electionCandidate{concurrency.NewElection(c.session, path), id, func() {
+			c.mu.Lock()
+			delete(c.taken, path)
+			c.mu.Unlock()
+		}}, nil
+	}
+	s, err := concurrency.NewSession(c.client, concurrency.WithTTL(c.ttl))
+	if err != nil {
+		return nil, err
+	}
+	return electionCandidate{concurrency.NewElection(s, path), id, func() { s.Close() }}, nil
 }
 
 func (c electionClient) Observe(ctx context.Context, path string, told func(string)) error {
@@ -62,10 +83,16 @@ func (c electionClient) Close() error {
 
 type electionCandidate struct {
 	*concurrency.Election
-	id string
+	id   string
+	over func()
 }
 
 func (c electionCandidate) Campaign(ctx context.Context) error { return c.Election.Campaign(ctx, c.id) }
+
+func (c electionCandidate) Resign(ctx context.Context) error {
+	defer c.over()
+	return c.Election.Resign(ctx)
+}
 
 type etcdFloor struct {
 	client  *clientv3.Client
