@@ -48,16 +48,15 @@ func (r *results) plots(dir string) error {
 // axis: the systems are orders of magnitude apart.
 func draws(file, title string, unit unit, figures []*figure) error {
 	p := plot.New()
-	p.Title.Text = title
 	p.Title.TextStyle.Font.Size = 14
-	if after, ok := strings.CutPrefix(title, "… "); ok {
-		p.Title.Text = after
-	}
+	title = strings.TrimPrefix(title, "… ")
+	p.Title.Text = strings.ToUpper(title[:1]) + title[1:]
 	p.Title.Padding = vg.Points(8)
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticks{unit}
 	p.X.Min, p.X.Max = extent(figures)
 	p.Y.Min, p.Y.Max = -0.6, float64(len(figures))-0.4
 	p.Y.Tick.Length, p.Y.LineStyle.Width = 0, 0
+	p.Y.Padding = vg.Points(32) // a browser may have only a wider font than the one that the labels were measured with
 	p.Add(plotter.NewGrid())
 	names := make([]plot.Tick, len(figures))
 	for i, f := range figures {
@@ -128,7 +127,7 @@ func (t ticks) Ticks(low, high float64) (all []plot.Tick) {
 				continue
 			}
 			tick := plot.Tick{Value: v}
-			if m == 1 || few {
+			if edge := math.Pow(high/low, 0.07); (m == 1 || few) && v*edge < high { // it would be cut off there
 				tick.Label = t.unit.format(v)
 			}
 			all = append(all, tick)
