@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"syscall"
@@ -11,7 +12,10 @@ import (
 	"github.com/samcday/locked/bench/systems"
 )
 
-const failoverTTL = 3 * time.Second
+const (
+	failoverTTL   = 3 * time.Second
+	failoverLimit = 30 * time.Second // ten times as long as it should take
+)
 
 // death is from a leader's SIGKILL, which closes its connections, to the knowledge of the next.
 func death(ctx context.Context, b *bench) error {
@@ -59,6 +63,9 @@ func failover(ctx context.Context, b *bench, end func(*child)) error {
 		why := ""
 		if failed[i] != nil {
 			why = "failed: " + failed[i].Error()
+			if errors.Is(failed[i], context.DeadlineExceeded) {
+				why = fmt.Sprintf("once nobody was elected within %v", failoverLimit)
+			}
 		}
 		if why != "" && c.Name == systems.Locked {
 			return failed[i]
@@ -70,7 +77,7 @@ func failover(ctx context.Context, b *bench, end func(*child)) error {
 
 // replace makes a worker lead, ends it at a moment that is left to chance, and waits for the next.
 func (c *contender) replace(ctx context.Context, path string, end func(*child)) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, failoverLimit)
 	defer cancel()
 	elected := make(chan message, 1)
 	w, err := c.worker(ctx, failoverTTL, 1, func(m message) { elected <- m })

@@ -78,7 +78,7 @@ func (b *bench) alone(ctx context.Context, f func(context.Context, *etcd, *conte
 			return err
 		}
 		if c != nil {
-			limit := time.Duration(b.pick(240, 60)) * time.Second
+			limit := time.Duration(b.pick(240, 25)) * time.Second
 			limited, cancel := context.WithTimeout(ctx, limit)
 			err = f(limited, e, c)
 			over := limited.Err() != nil
