@@ -121,12 +121,15 @@ func warm(ctx context.Context, b *bench) error {
 		return err
 	}
 	clients := map[*contender]systems.Client{}
+	var ready []*contender
 	for _, c := range all {
-		if clients[c], err = b.leading(ctx, c, c.path("warm")); err != nil {
+		if clients[c], err = b.leading(ctx, c, c.path("warm")); err == nil {
+			ready = append(ready, c)
+		} else if err := b.bear(c.System, err); err != nil {
 			return err
 		}
 	}
-	pairs, err := b.rounds(ctx, b.pick(300, 50), all, func(ctx context.Context, i int, c *contender, p *pair) error {
+	pairs, err := b.rounds(ctx, b.pick(300, 50), ready, func(ctx context.Context, i int, c *contender, p *pair) error {
 		candidate, err := clients[c].Candidate(c.path("warm", i), "a")
 		if err != nil {
 			return err
@@ -247,19 +250,22 @@ func handover(ctx context.Context, b *bench) error {
 		return err
 	}
 	relays, beside := map[*contender]*relay{}, map[*contender]*relay{}
+	var ready []*contender
 	for _, c := range all {
 		if relays[c], err = b.relay(ctx, c); err == nil {
 			beside[c], err = relays[c].beside(ctx)
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.Name, err)
+		if err == nil {
+			ready = append(ready, c)
+		} else if err := b.bear(c.System, err); err != nil {
+			return err
 		}
 	}
 	// All that wait settle together, when a round begins.
 	queued, passed := map[*contender]int{}, map[*contender]int{}
-	settled, err := b.rounds(ctx, b.pick(200, 30), all, func(ctx context.Context, round int, c *contender, p *pair) error {
+	settled, err := b.rounds(ctx, b.pick(200, 30), ready, func(ctx context.Context, round int, c *contender, p *pair) error {
 		if queued[c] == round {
-			for _, c := range all {
+			for _, c := range ready {
 				if passed[c] != round { // it has failed
 					continue
 				}
@@ -280,7 +286,7 @@ func handover(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.keep(b.current.rows[0], settled)
-	alive := slices.DeleteFunc(all, func(c *contender) bool { return settled[c].failed != "" })
+	alive := slices.DeleteFunc(ready, func(c *contender) bool { return settled[c].failed != "" })
 	fresh, err := b.rounds(ctx, b.pick(200, 30), alive, func(ctx context.Context, _ int, c *contender, p *pair) error {
 		if err := beside[c].queue(ctx); err != nil {
 			return err

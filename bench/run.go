@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,12 +33,16 @@ func (o *options) run(ctx context.Context, w io.Writer) error {
 	if before, err := load(o.raw); err == nil && before.Quick == o.quick { // the others are of other sizes
 		b.results.merge(before)
 	}
+	var failures []error
 	for _, s := range scenarios {
 		if len(o.only) > 0 && !slices.Contains(o.only, s.name) {
 			continue
 		}
-		if err := b.measure(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if err := b.measure(ctx, s); err != nil { // the other rows are worth having
+			failures = append(failures, fmt.Errorf("%s: %w", s.name, err))
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if o.raw != "" { // at once, so that an interrupted run is not for nothing
 			if err := b.results.save(o.raw); err != nil {
@@ -45,7 +50,7 @@ func (o *options) run(ctx context.Context, w io.Writer) error {
 			}
 		}
 	}
-	return o.report(w, b.results)
+	return errors.Join(append(failures, o.report(w, b.results))...)
 }
 
 // systems are those that are measured.

@@ -162,7 +162,7 @@ func (b *bench) contender(ctx context.Context, s *systems.System, etcd *etcd) (*
 	c.Close()
 	f, err := store.Floor(limited, endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("the floor of %s: %w", store.Name, err)
+		return nil, b.bear(s, fmt.Errorf("the floor of %s: %w", store.Name, err))
 	}
 	b.cleanup(func() { f.Close() })
 	return &contender{s, endpoint, f}, nil
@@ -173,6 +173,15 @@ func (b *bench) note(s *systems.System, why string) {
 	for _, r := range b.current.rows {
 		b.results.set(r, s.Name, nil, nil, why)
 	}
+}
+
+// bear notes that a system has failed, which ends nothing; that locked does is told.
+func (b *bench) bear(s *systems.System, err error) error {
+	if s.Name == systems.Locked {
+		return err
+	}
+	b.note(s, "failed: "+err.Error())
+	return nil
 }
 
 // noteRest says why a system has no figures in those rows that were not measured.
