@@ -89,6 +89,15 @@ func TestShots(t *testing.T) {
 					stir(f, list)
 				}
 				p.shot(fmt.Sprintf("%d-%s-%d", n, theme, width))
+				if n == 0 {
+					f.token = "a token"
+					q := newTab(t)
+					q.may = []string{"401"}
+					q.look(theme, width)
+					q.load(f.URL)
+					q.until(js("#access") + `.open`)
+					q.shot(fmt.Sprintf("token-%s-%d", theme, width))
+				}
 				if n == 3 {
 					p.open(f.URL + "/#" + list[2].Path)
 					stir(f, list[2:])

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 )
 
 func TestEmpty(t *testing.T) {
@@ -160,6 +162,8 @@ func TestToken(t *testing.T) {
 	f.put(&election{Path: "/web", Leader: &member{ID: "a", Token: 5}})
 	p.load(f.URL)
 	p.until(js("#access") + `.open`)
+	p.do(chromedp.EmulateViewport(360, 740))
+	p.until(fits(360))
 	p.press("wrong\r")
 	p.until(js("#access") + `.open && ` + js("#access .trouble") + `.innerText.includes("not one of this agent's")`)
 	p.do(fill("#access [name=token]", f.token))

@@ -5,6 +5,10 @@ const span = 10 * 60_000; // of the strips
 const order = new Intl.Collator("en", { numeric: true }).compare;
 const template = document.querySelector("#card");
 
+function set(el, text) {
+  if (el.textContent !== text) el.textContent = text;
+}
+
 // Card is one election in the list.
 class Card {
   leader; // token of the one that was drawn
@@ -34,13 +38,13 @@ class Card {
     const { leader, queue, waiting, empty, path } = this.election;
     const shown = leader ? value(leader) : { text: waiting ? "Candidates wait" : "Nobody waits", note: "" };
     this.el.dataset.state = leader ? "led" : empty ? "empty" : "vacant";
-    this.who.textContent = leader ? name(leader) : "No leader";
+    set(this.who, leader ? name(leader) : "No leader");
     this.who.title = leader ? name(leader) : "";
-    this.value.textContent = shown.text.slice(0, 300) || shown.note;
+    set(this.value, shown.text.slice(0, 300) || shown.note);
     this.value.parentElement.classList.toggle("quiet", !leader || shown.text === "");
     this.token.title = leader ? `token ${leader.token}` : "";
-    this.token.textContent = leader ? `№ ${leader.token}` : "";
-    this.queue.textContent = waiting === 0 ? "" : waiting === 1 ? `then ${name(queue[0])}` : `then ${name(queue[0])} +${waiting - 1}`;
+    set(this.token, leader ? `№ ${leader.token}` : "");
+    set(this.queue, waiting === 0 ? "" : waiting === 1 ? `then ${name(queue[0])}` : `then ${name(queue[0])} +${waiting - 1}`);
     this.queue.title = queue.map(name).join(", ");
     this.hand.disabled = !leader || waiting === 0;
     this.hand.setAttribute("aria-label", `Hand over ${path}`);
@@ -64,7 +68,7 @@ class Card {
     const from = term ? term.from : (vacantSince ?? store.now());
     const known = term ? term.known : vacantKnown;
     const text = `${known ? "" : "≥ "}${elapsed(store.now() - from)}`;
-    if (this.held.textContent !== text) this.held.textContent = text;
+    set(this.held, text);
     const since = `${term ? "leads" : "nobody leads"}, ${known ? "since" : "seen since"} ${clock(store.local(from))}`;
     if (this.held.title !== since) this.held.title = since;
     strip(this.strip, this.election, store, span);

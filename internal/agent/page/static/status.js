@@ -52,7 +52,7 @@ export class Status {
     const { agent, etcd } = this.store;
     const ago = (t) => elapsed(this.store.clock() - t);
     link("#agent-link", agent.kind === "live" ? "live" : agent.kind === "connecting" ? "connecting" : "lost",
-      agent.kind === "live" ? "live" : agent.kind === "connecting" ? "connecting" : agent.kind === "denied" ? "wants a token" : `lost ${ago(agent.since)}`);
+      agent.kind === "live" ? "live" : agent.kind === "connecting" ? "connecting" : agent.kind === "denied" ? "no token" : `lost ${ago(agent.since)}`);
     if (agent.kind !== "live") link("#etcd-link", "connecting", "unknown");
     else if (!etcd) link("#etcd-link", "connecting", "connecting");
     else if (etcd.reachable) link("#etcd-link", "live", etcd.latency_ms ? `${etcd.latency_ms.toFixed(1)} ms` : "live");
