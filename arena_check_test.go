@@ -52,7 +52,7 @@ func (a *arena) checkKeys() {
 		if len(terms) > 1 {
 			a.t.Errorf("law 1: at revision %d there are %d terms", r.number, len(terms))
 		}
-		if t := after.Term; t.Exists() && after.Path.Data != t.Data && !a.edits {
+		if t := after.Term; t.Exists() && after.Path.Data != t.Data && (after.Path.Exists() || !a.edits) {
 			a.t.Errorf("law 1: at revision %d the path holds %q, the term %q", r.number, after.Path.Data, t.Data)
 		}
 		if t := after.Term; t.Create == r.number {

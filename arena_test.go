@@ -24,7 +24,7 @@ type arena struct {
 	ttl     time.Duration
 	beliefs *leaderHistory
 	clean   bool // no lease ends while somebody waits: law 6 holds without exception
-	edits   bool // somebody edits the keys by hand
+	edits   bool // somebody deletes keys by hand, PATH too
 
 	mu       sync.Mutex
 	members  []*member
