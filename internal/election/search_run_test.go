@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	longSearch = flag.Bool("long", false, "search the large worlds too: that takes hours and tens of GiB")
+	longSearch = flag.Bool("long", false, "search the large worlds too, for as long as it takes")
 	onlySearch = flag.String("search", "", "search this world only")
 	most       = flag.Int("most", 0, "give a search up after so many states")
 )
