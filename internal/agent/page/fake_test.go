@@ -60,6 +60,13 @@ func newFake(t testing.TB) *fake {
 		mux.Handle("GET "+pattern, page.Handler())
 	}
 	mux.HandleFunc("GET /v1/events", f.events)
+	mux.HandleFunc("GET /v1/elections/{path}", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		whole := *f.elections[r.PathValue("path")].Leader
+		whole.Value += ", and the rest"
+		_ = json.NewEncoder(w).Encode(whole)
+	})
 	mux.HandleFunc("POST /v1/elections/{path}/transfer", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		f.asked <- r.PathValue("path") + " " + string(body)

@@ -116,6 +116,7 @@ func TestAgentSilent(t *testing.T) {
 	f.silent = true
 	f.mu.Unlock()
 	p.until(js("#banner") + `.innerText.includes("it has said nothing for 7 seconds")`)
+	p.until(`/lost ([7-9]|1\d) s/.test(` + js("#agent-link") + `.innerText)`) // since it was last heard, and not since that was noticed
 	f.mu.Lock()
 	f.silent = false
 	f.mu.Unlock()

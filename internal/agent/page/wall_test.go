@@ -135,6 +135,19 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// A long value is shown whole when somebody wants to see it, as long as it is the value.
+func TestLongValue(t *testing.T) {
+	f, p := newFake(t), newTab(t)
+	f.put(&election{Path: "/a", Leader: &member{ID: "a", Value: "the beginning", Truncated: true, Token: 1, Revision: 1}})
+	p.open(f.URL + "/#/a")
+	shown := js("#detail .value") + `.innerText`
+	p.until(shown + ` === "the beginning"`)
+	p.click("#detail .more")
+	p.until(shown + ` === "the beginning, and the rest"`)
+	f.put(&election{Path: "/a", Leader: &member{ID: "a", Value: "another", Token: 1, Revision: 2}})
+	p.until(shown + ` === "another"`)
+}
+
 // fits is true if nothing is wider than the screen, or sticks out of it. A phone's innerWidth grows with what is wider.
 func fits(width int64) string {
 	return fmt.Sprintf(`document.documentElement.scrollWidth <= %d &&

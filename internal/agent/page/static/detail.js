@@ -15,7 +15,7 @@ const template = document.querySelector("#big");
 export class Detail {
   #path = null;
   #span = spans[1][1];
-  #whole = null; // a value that was fetched: { token, member }
+  #whole = null; // the leader with a value that was fetched, and the revision that it was fetched at: { member, revision }
   #expanded = false;
   #leader;
 
@@ -86,8 +86,9 @@ export class Detail {
     this.#value(leader);
     this.#line(queue, waiting);
     this.#log(e);
-    if (this.#leader !== undefined && this.#leader !== leader?.token) this.#move();
-    if (this.store.synced) this.#leader = leader?.token ?? null;
+    const token = leader?.token ?? null;
+    if (this.#leader !== undefined && this.#leader !== token) this.#move();
+    if (this.store.synced) this.#leader = token;
     this.tick();
   }
 
@@ -97,7 +98,7 @@ export class Detail {
   }
 
   #value(leader) {
-    const shown = leader ? value(this.#whole?.token === leader.token ? this.#whole : leader) : { text: "", note: "" };
+    const shown = leader ? value(this.#whole?.revision === leader.revision ? this.#whole.member : leader) : { text: "", note: "" };
     this.find(".announces").classList.toggle("none-led", !leader); // its room stays
     this.find(".value bdi").textContent = shown.text;
     this.find(".value").classList.toggle("all", this.#expanded);
@@ -111,10 +112,10 @@ export class Detail {
   async #more() {
     const { leader } = this.election ?? {};
     this.#expanded = !this.#expanded;
-    if (this.#expanded && leader?.truncated && this.#whole?.token !== leader.token) {
+    if (this.#expanded && leader?.truncated && this.#whole?.revision !== leader.revision) {
       const path = this.#path;
-      const whole = await this.fetchWhole(path);
-      if (whole && this.#path === path) this.#whole = whole;
+      const member = await this.fetchWhole(path);
+      if (member?.token === leader.token && this.#path === path) this.#whole = { member, revision: leader.revision };
     }
     if (this.#path !== null) this.#value(this.election?.leader);
   }

@@ -17,6 +17,7 @@ export class Store {
   #skews = []; // of the browser's clock against the agent's, at the last events
   #skew = 0;
   #held = null; // events that wait for the agent's time
+  #heard = null; // when the agent has said something last
   #generation = 0;
   #frozen = null; // the last time at which what is shown was true
 
@@ -57,7 +58,9 @@ export class Store {
   connection(state) {
     const before = this.agent.kind;
     if (state.kind === before && state.kind !== "denied" && state.reason === this.agent.reason) return;
-    const since = state.kind === before ? this.agent.since : this.clock();
+    let since = this.clock();
+    if (state.kind === before) since = this.agent.since;
+    else if (state.kind === "lost") since = this.#heard ?? since;
     this.agent = { ...state, since };
     this.#look();
     this.onChange();
@@ -65,6 +68,7 @@ export class Store {
 
   // event takes an event of the stream.
   event(name, data) {
+    this.#heard = this.clock();
     if (name === "reset") this.#held = this.#skews.length ? null : [];
     if (name === "etcd") this.#etcd(data);
     else if (this.#held) this.#held.push([name, data]);
