@@ -4,7 +4,7 @@
 check:
 	.ci/run
 
-# Measures everything side by side, and writes the tables and plots of docs/performance.md. It takes about half an hour.
+# Measures everything side by side, and writes the tables and plots of docs/performance.md. It takes about an hour.
 bench:
 	cd bench && ./peers.sh go run . --docs ../docs
 

@@ -41,6 +41,7 @@ var scenarios = []*scenario{
 	}, handover},
 	{"death", []row{{"death", "failover, a process is killed (TTL 3 s)", seconds, ""}}, death},
 	{"silence", []row{{"silence", "failover, a machine falls silent (TTL 3 s)", seconds, ""}}, silence},
+	{"question", []row{{"question", "the question whether a node leads, processor time", seconds, "a reading of CLOCK_BOOTTIME"}}, question},
 	{"observers", []row{
 		{"observers-1", "1 observer is told", seconds, "etcd's watch, as many times"},
 		{"observers-100", "100 observers are told", seconds, "etcd's watch, as many times"},

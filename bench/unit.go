@@ -40,6 +40,8 @@ func (u unit) format(v float64) string {
 
 func duration(v float64) string {
 	switch {
+	case v < 1e-6:
+		return fmt.Sprintf("%.0f ns", v*1e9)
 	case v < 1e-3:
 		return fmt.Sprintf("%.0f µs", v*1e6)
 	case v < 1:
