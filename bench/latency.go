@@ -14,8 +14,8 @@ import (
 const (
 	latencyTTL = 10 * time.Second
 	settling   = 150 * time.Millisecond // longer than any loop in a store that catches up with those who came late
-	roundLimit = 30 * time.Second
-	arriving   = 10 * time.Millisecond // enough to be in the queue
+	roundLimit = 8 * time.Second        // less than a lock of redsync lasts, which must not lapse while another system hangs
+	arriving   = 10 * time.Millisecond  // enough to be in the queue
 )
 
 // pair is a system's times and those of its store's floor, taken in turns.

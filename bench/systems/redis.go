@@ -26,7 +26,7 @@ type rueidisClient struct {
 func dialRueidis(_ context.Context, endpoint string, ttl time.Duration) (Client, error) {
 	l, err := rueidislock.NewLocker(rueidislock.LockerOption{
 		ClientOption: rueidis.ClientOption{InitAddress: []string{endpoint}},
-		KeyMajority:  1, NoLoopTracking: true, KeyValidity: ttl,
+		KeyMajority:  1, KeyValidity: ttl,
 	})
 	return rueidisClient{locker: l}, err
 }
