@@ -277,19 +277,16 @@ func (concurrencyKeys) check(string, map[string]Change, map[string]Change, bool)
 // next is nobody: who is first leads.
 func (concurrencyKeys) next(string, map[string]Change) string { return "" }
 
-// handovers counts the terms of etcd's history, and those that began in the revision in which the one before ended.
-func (h *History) handovers(p protocol) (terms, seamless int) {
+// handovers counts the terms that began in the revision in which the one before ended.
+func (h *History) handovers(p protocol) (n int) {
 	h.walk(func(r *replay) {
 		for e, before := range r.before {
 			path := electionPath(h.Prefix, e)
 			was, is := p.inForce(path, before), p.inForce(path, r.keys[e])
-			if is != 0 && is != was {
-				terms++
-				if was != 0 {
-					seamless++
-				}
+			if was != 0 && is != 0 && is != was {
+				n++
 			}
 		}
 	})
-	return terms, seamless
+	return n
 }

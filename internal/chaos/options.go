@@ -14,6 +14,9 @@ const (
 	round            = 20 * time.Second // then all faults are healed, until everybody has a leader again
 )
 
+// AgainstConcurrency makes the candidates compete with etcd's own Election.
+const AgainstConcurrency = "concurrency"
+
 // Options say what to run.
 type Options struct {
 	Duration  time.Duration

@@ -44,7 +44,7 @@ type Result struct {
 
 	Changes        int     `json:"leader_changes"`
 	Lost           int     `json:"leader_changes_by_loss"`
-	Seamless       int     `json:"handovers_in_one_revision"`
+	Seamless       int     `json:"handovers_in_one_revision,omitempty"`
 	EtcdChanges    int     `json:"etcd_leader_changes"`
 	Overlaps       int     `json:"overlaps"`
 	LongestOverlap float64 `json:"longest_overlap_seconds"`
@@ -87,7 +87,9 @@ func newResult(o Options, h *History, p protocol, found []Violation, unavailable
 	r.countTerms(h)
 	r.countWrites(h)
 	r.countGaps(h, p)
-	_, r.Seamless = h.handovers(p)
+	if o.Against == "" {
+		r.Seamless = h.handovers(p)
+	}
 	r.EtcdChanges = max(0, len(h.Leaders)-1)
 	r.decide()
 	return r

@@ -10,9 +10,6 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
-// AgainstConcurrency makes the candidates compete with etcd's own Election.
-const AgainstConcurrency = "concurrency"
-
 // theirs competes with etcd's own Election as its documentation has it: campaign, lead until the session is done, resign.
 // Its writes are fenced by the CreateRevision of the key that it leads with.
 type theirs struct {
