@@ -41,14 +41,16 @@ type candidateSettings struct {
 
 // competitor takes part in one election.
 type competitor interface {
-	// token is that of the term that it believes to hold at this instant; 0 if it does not lead.
-	token() int64
+	// belief is the token of the term that it believes to hold at this instant, 0 if it does not lead, and for how long it
+	// would go on believing that if nothing more were heard of etcd, 0 if it does not know.
+	belief() (token int64, remaining time.Duration)
 	// compete returns when ctx has ended, or after leave.
 	compete(ctx context.Context, lead leadFunc)
 	// leave gives up what it leads, and ends compete.
 	leave(ctx context.Context) error
-	// yield gives up what it leads to the next in line, and goes on competing.
-	yield(ctx context.Context) error
+	// yield gives up what it leads, to the process with that name if that can be and it is not empty, or else to the next in
+	// line, and goes on competing.
+	yield(ctx context.Context, to string) error
 }
 
 // leadFunc is what a leader does. Its context ends with the term.
@@ -151,7 +153,8 @@ func (c *candidate) obey(in *bufio.Reader) bool {
 		if verb == "quit" {
 			return true
 		}
-		e, err := strconv.Atoi(rest)
+		number, to, _ := strings.Cut(rest, " ")
+		e, err := strconv.Atoi(number)
 		if err != nil || e < 0 || e >= len(c.who) {
 			continue
 		}
@@ -161,7 +164,7 @@ func (c *candidate) obey(in *bufio.Reader) bool {
 		case "join":
 			p.resume()
 		case "yield":
-			go p.giveWay()
+			go p.giveWay(to)
 		}
 	}
 }
@@ -185,10 +188,10 @@ func (p *contender) resume() {
 	}
 }
 
-func (p *contender) giveWay() {
+func (p *contender) giveWay(to string) {
 	ctx, cancel := context.WithTimeout(context.Background(), leavingLimit)
 	defer cancel()
-	_ = p.yield(ctx) // it may have lost the term by itself
+	_ = p.yield(ctx, to) // it may have lost the term by itself
 }
 
 // run competes whenever it shall.
@@ -269,7 +272,7 @@ func (c *candidate) sample() {
 	for ; ; time.Sleep(sampling) {
 		for e, p := range c.who {
 			before := now()
-			token := p.token()
+			token, remaining := p.belief()
 			after := now()
 			b := &current[e]
 			if b.Token != 0 && b.Token != token {
@@ -286,8 +289,8 @@ func (c *candidate) sample() {
 				c.journal.add(entry{Began: b})
 			}
 			if token != 0 {
-				b.Last = before
-				c.journal.believe(e, token, before)
+				b.Last, b.Until = before, before+remaining
+				c.journal.believe(e, b)
 			}
 		}
 		c.journal.set(wordAlive, int64(now()))

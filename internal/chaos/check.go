@@ -120,8 +120,8 @@ func checkOverlaps(h *History) (found []Violation) {
 	return found
 }
 
-// checkOutlived finds somebody who believed in a term that etcd had ended already: from then on the next one could have
-// been elected at any moment.
+// checkOutlived finds somebody who believed in a term that etcd had ended already, or would have if he had heard nothing
+// more of etcd: from then on the next one could have been elected at any moment. Who left on purpose had stopped believing.
 func checkOutlived(h *History, p protocol) (found []Violation) {
 	type ended struct {
 		at       time.Duration
@@ -140,10 +140,15 @@ func checkOutlived(h *History, p protocol) (found []Violation) {
 		}
 	})
 	for _, b := range h.Beliefs {
-		if end, ok := ends[b.Election][b.Token]; ok && b.Last > end.at {
+		end, ok := ends[b.Election][b.Token]
+		until, how := b.Last, "believed"
+		if b.Lost() && b.Last <= end.at {
+			until, how = b.Until, "would, cut off, have believed"
+		}
+		if ok && until > end.at {
 			found = append(found, Violation{Promise: inTime, Election: b.Election, At: end.at, Text: fmt.Sprintf(
-				"%s believed in its term with token %d for %v after it was seen to have ended, at revision %d",
-				b.Who, b.Token, brief(b.Last-end.at), end.revision)})
+				"%s %s in its term with token %d for %v after it was seen to have ended, at revision %d",
+				b.Who, how, b.Token, brief(until-end.at), end.revision)})
 		}
 	}
 	return found

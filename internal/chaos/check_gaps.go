@@ -15,9 +15,9 @@ const (
 	slack           = 2 * time.Second        // for a busy machine
 )
 
-// Bound is how long an election may be without a leader while etcd serves and whoever is in turn, since it has the term or
-// is next in line, does not suffer: until a request that was lost is given up and made again, twice. The candidates give
-// a request a TTL.
+// Bound is how long at a stretch an election may be without a leader while etcd serves and whoever is in turn, since it
+// has the term or is next in line, does not suffer: until a request that was lost is given up and made again, twice. The
+// candidates give a request a TTL. When etcd fails again meanwhile, that begins anew.
 func Bound(ttl time.Duration) time.Duration { return 2*ttl + slack }
 
 // Wake is how long a candidate suffers from a fault after it was healed: its lease, if it lost its term, lives on for a
@@ -37,7 +37,7 @@ func (s span) length() time.Duration { return max(0, s.to-s.from) }
 type Gap struct {
 	Election  int
 	From, To  time.Duration
-	Inexcused time.Duration // the part in which etcd served, and whoever was in turn did not suffer
+	Inexcused time.Duration // the longest part in which etcd served, and whoever was in turn did not suffer
 }
 
 // gaps finds all times without a leader, longest first.
@@ -59,7 +59,7 @@ func (h *History) gaps(p protocol) []Gap {
 					excused = append(excused, clip(suffering[name], part)...)
 				}
 			}
-			g.Inexcused = until - covered - total(excused)
+			g.Inexcused = longestRest(span{g.From, g.To}, excused)
 			list = append(list, g)
 		}
 		for _, b := range h.beliefsOf(e) {
@@ -169,15 +169,15 @@ func clip(spans []span, within span) (parts []span) {
 	return parts
 }
 
-// total is how much time spans cover together.
-func total(spans []span) (sum time.Duration) {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-	var covered time.Duration
-	for _, s := range spans {
-		sum += span{max(s.from, covered), s.to}.length()
+// longestRest gives the longest part of a span that none of others covers.
+func longestRest(of span, others []span) (longest time.Duration) {
+	slices.SortFunc(others, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	covered := of.from
+	for _, s := range append(others, span{of.to, of.to}) {
+		longest = max(longest, s.from-covered)
 		covered = max(covered, s.to)
 	}
-	return sum
+	return longest
 }
 
 // checkGaps finds elections that had no leader for too long.
@@ -185,7 +185,7 @@ func checkGaps(h *History, p protocol) (found []Violation) {
 	for _, g := range h.gaps(p) {
 		if g.Inexcused > Bound(h.TTL) {
 			found = append(found, Violation{Promise: leaderInTime, Election: g.Election, At: g.From, Text: fmt.Sprintf(
-				"nobody led for %v, %v of it while etcd served and whoever was in turn did not suffer from a fault; the bound is %v",
+				"nobody led for %v, %v of it at a stretch while etcd served and whoever was in turn did not suffer from a fault; the bound is %v",
 				brief(g.To-g.From), brief(g.Inexcused), Bound(h.TTL))})
 		}
 	}

@@ -102,14 +102,15 @@ func TestPlantedViolations(t *testing.T) {
 			h.Beliefs[2].First = 109 * s
 			h.Beliefs[1].Last = 108*s + 5000
 		}, inTime, "b.1 believed in its term with token 4 for 5µs"},
-		"a token again":       {func(h *History) { h.Beliefs[1].Token = 1 }, tokensGrow, "b.1 led with token 1 after a.1 with 1"},
-		"a smaller token":     {func(h *History) { h.Beliefs[2].Token = 3 }, tokensGrow, "c.1 led with token 3"},
-		"a term of nobody":    {func(h *History) { h.Beliefs[2].Token = 9 }, noPhantom, `c.1 believed to lead with token 9, which is that of ""`},
-		"somebody else's":     {func(h *History) { h.Beliefs[2].Who = "d.1" }, noPhantom, `d.1 believed to lead with token 8, which is that of "c.1"`},
-		"two terms":           {func(h *History) { h.put(9, "e0:::term/w", "d.1:::v", 4, 109*s) }, oneValue, "there are 2 terms"},
-		"another value":       {func(h *History) { h.put(9, "e0", "d.1:::v", 3, 109*s) }, oneValue, "the path holds"},
-		"a value of no term":  {func(h *History) { h.del(9, "e0:::term/z", 109*s) }, oneValue, "there is no term"},
-		"a gap for a waiting": {func(h *History) { h.put(7, "other", "", 2, 0); leaveGap(h) }, noGap, "left the path empty while somebody waited"},
+		"a belief that is too long": {func(h *History) { h.Beliefs[1].Until = 109 * s }, inTime, "b.1 would, cut off, have believed in its term with token 4 for 1s"},
+		"a token again":             {func(h *History) { h.Beliefs[1].Token = 1 }, tokensGrow, "b.1 led with token 1 after a.1 with 1"},
+		"a smaller token":           {func(h *History) { h.Beliefs[2].Token = 3 }, tokensGrow, "c.1 led with token 3"},
+		"a term of nobody":          {func(h *History) { h.Beliefs[2].Token = 9 }, noPhantom, `c.1 believed to lead with token 9, which is that of ""`},
+		"somebody else's":           {func(h *History) { h.Beliefs[2].Who = "d.1" }, noPhantom, `d.1 believed to lead with token 8, which is that of "c.1"`},
+		"two terms":                 {func(h *History) { h.put(9, "e0:::term/w", "d.1:::v", 4, 109*s) }, oneValue, "there are 2 terms"},
+		"another value":             {func(h *History) { h.put(9, "e0", "d.1:::v", 3, 109*s) }, oneValue, "the path holds"},
+		"a value of no term":        {func(h *History) { h.del(9, "e0:::term/z", 109*s) }, oneValue, "there is no term"},
+		"a gap for a waiting":       {func(h *History) { h.put(7, "other", "", 2, 0); leaveGap(h) }, noGap, "left the path empty while somebody waited"},
 		"out of turn": {func(h *History) {
 			h.put(3, "e0:::queue/early", "d.1:::v", 5, 102*s)
 			h.put(2, "e0:::queue/earlier", "e.1:::v", 6, 101*s)
@@ -166,13 +167,13 @@ func TestExcuses(t *testing.T) {
 		want   time.Duration
 	}{
 		"nothing":              {func(*History) {}, 11 * s},
-		"the leader suffers":   {func(h *History) { h.fault("c", 109*s, 110*s) }, 11*s - (s + Wake(2*s))},
+		"the leader suffers":   {func(h *History) { h.fault("c", 109*s, 110*s) }, 118*s - (110*s + Wake(2*s))},
 		"somebody else does":   {func(h *History) { h.fault("d", 109*s, 118*s) }, 11 * s},
 		"the last one did":     {func(h *History) { h.fault("b", 106*s, 107*s) }, 10 * s},
 		"etcd is down":         {func(h *History) { h.Probes[1].To = 115 * s }, 8 * s},
 		"one member is down":   {func(h *History) { h.Probes = append(h.Probes, Probe{3, 100 * s, 120 * s}); h.Probes[1].To = 115 * s }, 11 * s},
-		"its only member is":   {func(h *History) { h.Pinned = map[string][]int{"c": {2}}; h.member(2, 109*s, 110*s) }, 11*s - (s + Wake(2*s))},
-		"etcd changes leaders": {func(h *History) { h.fault("c", 109*s, 110*s); h.Leaders = []Leadership{{At: 112 * s}} }, 11*s - (3*s + Wake(2*s))},
+		"its only member is":   {func(h *History) { h.Pinned = map[string][]int{"c": {2}}; h.member(2, 109*s, 110*s) }, 118*s - (110*s + Wake(2*s))},
+		"etcd changes leaders": {func(h *History) { h.fault("c", 109*s, 110*s); h.Leaders = []Leadership{{At: 112 * s}} }, 118*s - (112*s + Wake(2*s))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := long()

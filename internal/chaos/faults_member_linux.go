@@ -37,6 +37,7 @@ var memberFaults = map[string]memberFault{
 		return s.stopAndCut(ctx, victim, s.ttl+time.Duration((1.5+p.long)*float64(time.Second)))
 	},
 	kindLeaderBlinkCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+		s.gather(ctx, victim)
 		return s.stopAndCut(ctx, victim, s.times(p, 0.6, 0.9))
 	},
 	kindMoveLeader: func(ctx context.Context, s *stage, p plan, leader, _ int) string {
@@ -125,6 +126,21 @@ func (s *stage) behind(ctx context.Context) uint64 {
 		return 0
 	}
 	return slices.Max(applied) - slices.Min(applied)
+}
+
+// gather makes a candidate that knows no other member lead half of the elections.
+func (s *stage) gather(ctx context.Context, member int) {
+	for _, r := range s.fleet.all {
+		if len(r.links) > 1 || r.links[0].Member != member {
+			continue
+		}
+		for e := 0; e < s.fleet.settings.Elections; e += 2 {
+			if leader := s.fleet.leader(e); leader != nil && leader != r {
+				leader.tell("yield %d %s", e, r.now())
+			}
+		}
+		sleep(ctx, s.ttl/4)
+	}
 }
 
 // stopAndCut stops the leader, and cuts it off from its peers until it must have found out, some time after it went on.

@@ -49,6 +49,13 @@ func (f *fleet) add(links []*cluster.Link) error {
 
 func (r *racer) who() string { return fmt.Sprintf("%s.%d", r.name, r.starts) }
 
+// now is the name of the process that the candidate is at this time.
+func (r *racer) now() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.who()
+}
+
 // start runs the candidate's next process.
 func (r *racer) start() (err error) {
 	r.mu.Lock()
@@ -243,7 +250,7 @@ func readJournal(text []byte) (beliefs []Belief, writes []Write, err error) {
 			beliefs = append(beliefs, *e.Began)
 		case e.Ended != nil:
 			if i, ok := index[key{e.Ended.Election, e.Ended.Token}]; ok {
-				beliefs[i].Last, beliefs[i].Ended = e.Ended.Last, e.Ended.Ended
+				beliefs[i].Last, beliefs[i].Until, beliefs[i].Ended = e.Ended.Last, e.Ended.Until, e.Ended.Ended
 			}
 		case e.Cause != nil:
 			if i, ok := index[key{e.Cause.Election, e.Cause.Token}]; ok {
@@ -266,8 +273,8 @@ func lastWords(name string, elections int, beliefs []Belief) error {
 		if beliefs[i].Ended != 0 {
 			continue
 		}
-		if token, at := b.belief(beliefs[i].Election); token == beliefs[i].Token && at > beliefs[i].Last {
-			beliefs[i].Last = at
+		if token, last, until := b.belief(beliefs[i].Election); token == beliefs[i].Token && last > beliefs[i].Last {
+			beliefs[i].Last, beliefs[i].Until = last, until
 		}
 	}
 	return b.close()

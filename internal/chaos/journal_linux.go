@@ -39,7 +39,8 @@ const (
 	wordReady        // 1 when it competes everywhere
 	wordWrites
 	wordRefused
-	wordElections // two for each: token, and reading of the clock
+	wordElections // three for each: token, and of the last belief Last and Until
+	wordsForEach  = 3
 )
 
 func openJournal(name string) (*journal, error) {
@@ -66,7 +67,7 @@ func openBoard(name string, elections int) (*board, error) {
 		return nil, err
 	}
 	defer f.Close()
-	size := (wordElections + 2*elections) * 8
+	size := (wordElections + wordsForEach*elections) * 8
 	if err := f.Truncate(int64(size)); err != nil {
 		return nil, err
 	}
@@ -84,25 +85,28 @@ func (b *board) set(word int, value int64) { atomic.StoreInt64(&b.words[word], v
 func (b *board) add1(word int)             { atomic.AddInt64(&b.words[word], 1) }
 
 // belief is what was last believed of an election.
-func (b *board) belief(election int) (token int64, at time.Duration) {
-	return b.get(wordElections + 2*election), time.Duration(b.get(wordElections + 2*election + 1))
+func (b *board) belief(election int) (token int64, last, until time.Duration) {
+	w := wordElections + wordsForEach*election
+	return b.get(w), time.Duration(b.get(w + 1)), time.Duration(b.get(w + 2))
 }
 
-func (b *board) believe(election int, token int64, at time.Duration) {
-	if b.get(wordElections+2*election) != token {
-		b.set(wordElections+2*election, 0)
+func (b *board) believe(election int, belief *Belief) {
+	w := wordElections + wordsForEach*election
+	if b.get(w) != belief.Token {
+		b.set(w, 0)
 	}
-	b.set(wordElections+2*election+1, int64(at))
-	b.set(wordElections+2*election, token)
+	b.set(w+1, int64(belief.Last))
+	b.set(w+2, int64(belief.Until))
+	b.set(w, belief.Token)
 }
 
 // disbelieve notes that nothing is believed.
-func (b *board) disbelieve(election int) { b.set(wordElections+2*election, 0) }
+func (b *board) disbelieve(election int) { b.set(wordElections+wordsForEach*election, 0) }
 
 // believes gives the term that is believed in, if that was so a moment ago.
 func (b *board) believes(election int, within time.Duration) int64 {
-	token, at := b.belief(election)
-	if now()-at > within {
+	token, last, _ := b.belief(election)
+	if now()-last > within {
 		return 0
 	}
 	return token

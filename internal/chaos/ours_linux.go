@@ -63,7 +63,13 @@ func clientConfig(endpoints []string, timeout time.Duration, opts ...grpc.DialOp
 	}
 }
 
-func (o *ours) token() int64 { return o.node.Token() }
+func (o *ours) belief() (token int64, remaining time.Duration) {
+	token, remaining = o.node.Token(), o.node.Remaining()
+	if o.node.Token() != token {
+		remaining = 0 // it is of another term
+	}
+	return token, remaining
+}
 
 func (o *ours) compete(ctx context.Context, lead leadFunc) {
 	// That it returns early is no harm: it is called again, and what etcd refused shows in the record.
@@ -95,4 +101,6 @@ func causeOf(err error) string {
 
 func (o *ours) leave(ctx context.Context) error { return o.node.Stop(ctx) }
 
-func (o *ours) yield(ctx context.Context) error { return o.locker.Transfer(ctx, o.node.Path(), "") }
+func (o *ours) yield(ctx context.Context, to string) error {
+	return o.locker.Transfer(ctx, o.node.Path(), to)
+}

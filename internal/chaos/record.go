@@ -31,6 +31,7 @@ type Belief struct {
 	Token       int64         `json:"token"`
 	Asked       time.Duration `json:"asked"` // a question before this was answered with no, or never asked
 	First, Last time.Duration
+	Until       time.Duration // at Last it would have believed up to then without hearing more of etcd, if it knew
 	Ended       time.Duration // a question that began then was answered with no; 0 if none was, as after a kill
 	Cause       string        // why it ended, as it was told; empty if it was not, as after a kill
 }

@@ -321,7 +321,7 @@ func (r *run) watchLeaders(ctx context.Context) {
 func (r *racer) token(election int) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	token, _ := r.board.belief(election)
+	token, _, _ := r.board.belief(election)
 	return token
 }
 

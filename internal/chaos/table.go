@@ -49,7 +49,7 @@ func (r *Result) Rows() [][3]string {
 		{"overlaps", num(r.Overlaps), "two that believed to lead at the same instant; longest " + sec(r.LongestOverlap)},
 		{"fenced writes", num(r.Writes), fmt.Sprintf("acknowledged; %d refused by the fence, %d unanswered", r.Refused, r.Unanswered)},
 		{"lost or stale writes", num(r.LostWrites), "acknowledged and not there, or committed in another term"},
-		{"without a leader", sec(r.LongestGap), fmt.Sprintf("at the longest; %s of a gap without a fault to excuse it, bound %s", sec(r.WorstGap), sec(r.Bound))},
+		{"without a leader", sec(r.LongestGap), fmt.Sprintf("at the longest; %s at a stretch without a fault to excuse it, bound %s", sec(r.WorstGap), sec(r.Bound))},
 		{"all healed", num(r.Calms), fmt.Sprintf("times; each election had a leader after %s at the latest, bound %s", sec(r.SlowestCalm), sec(r.CalmBound))},
 		{"violations", num(len(r.Violations)), "of all promises together"},
 	}

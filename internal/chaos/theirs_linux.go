@@ -40,16 +40,16 @@ func (c *candidate) connectTheirs(context.Context) (func(int) (competitor, error
 	return one, func() { _ = client.Close() }, nil
 }
 
-func (t *theirs) token() int64 {
+func (t *theirs) belief() (token int64, remaining time.Duration) {
 	l := t.led.Load()
 	if l == nil {
-		return 0
+		return 0, 0
 	}
 	select {
 	case <-l.session.Done():
-		return 0
+		return 0, 0
 	default:
-		return l.token
+		return l.token, 0
 	}
 }
 
@@ -108,8 +108,8 @@ func (t *theirs) leave(context.Context) error {
 	return nil
 }
 
-func (t *theirs) yield(context.Context) error {
-	if t.token() == 0 {
+func (t *theirs) yield(context.Context, string) error {
+	if token, _ := t.belief(); token == 0 {
 		return nil
 	}
 	t.mu.Lock()
