@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 
@@ -161,12 +160,13 @@ func (l *Locker) commit(ctx context.Context, txn election.Txn) result {
 	return l.resultOf(resp.Header.Revision, resp)
 }
 
-// send sends one request, within the request timeout.
+// send sends one request, within the request timeout. Like etcd's own client it waits for a connection, and gives the error
+// of the context when that ends.
 func (l *Locker) send(ctx context.Context, t *etcdserverpb.TxnRequest) (*etcdserverpb.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), l.timeout)
 	defer cancel()
-	resp, err := l.kv.Txn(ctx, t, anySize)
-	return resp, rpctypes.Error(err)
+	resp, err := l.kv.Txn(ctx, t, anySize, grpc.WaitForReady(true))
+	return resp, clientv3.ContextError(ctx, err)
 }
 
 // anySize lets etcd answer with as much as it has: gRPC's own limit is 4 MiB.

@@ -2,6 +2,7 @@ package locked
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcdserver"
 )
 
@@ -397,4 +399,15 @@ func TestNoSpace(t *testing.T) {
 	eb.await(Select)
 	start(t, c)
 	checkCandidates(t, locker(t, e.Endpoint()), "/p", "b", "c")
+}
+
+// A transaction waits for a connection, as all else does that etcd's client sends, and ends with the error of its context.
+func TestTxnWaits(t *testing.T) {
+	t.Parallel()
+	l := locker(t, deadEndpoint(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if r := l.commit(ctx, election.Txn{Then: election.ReadAll("/p")}); !errors.Is(r.err, context.DeadlineExceeded) || ctx.Err() == nil {
+		t.Error("a transaction ended with:", r.err)
+	}
 }

@@ -54,13 +54,10 @@ func (s *subscription) end() {
 	}
 }
 
-// finish is the last thing that happens. The lock is held.
+// finish is the last thing that happens. The lock is held. What comes after an event that does not fit is left out too, even
+// if the receiver makes room meanwhile: it would be out of order.
 func (s *subscription) finish() {
-	for _, e := range s.pending {
-		select {
-		case s.out <- e:
-		default:
-		}
+	for i := 0; i < len(s.pending) && s.offer(s.pending[i]); i++ {
 	}
 	s.pending = nil
 	close(s.out)
