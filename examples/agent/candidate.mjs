@@ -55,6 +55,9 @@ export class Candidate {
           silence = 3 * data.heartbeat_ms;
           return;
         }
+        if (data.leads && !data.good_until_uptime_ms) {
+          return end("the agent is not on this machine, or behind a proxy: its clock is not known here");
+        }
         this.#until = data.good_until_uptime_ms ?? 0;
         if (event === "select" && this.leads()) {
           this.#leading = true;

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -154,7 +155,7 @@ const reentryPatience = 2 * time.Second
 // onClose is what the end of the connection means. Only a peer on this machine, with nobody in between, ends with it.
 func (a *Agent) onClose(r *http.Request, asked string) (string, error) {
 	direct := onCloseHold
-	if c := connOf(r.Context()); c != nil && c.local && !forwarded(r) {
+	if isDirect(r) {
 		direct = onCloseRelease
 	}
 	switch asked {
@@ -172,14 +173,21 @@ func (a *Agent) onClose(r *http.Request, asked string) (string, error) {
 	return "", badField("on_close", asked, "must be release or hold")
 }
 
-// forwarded reports whether somebody stands between the caller and the agent.
+// isDirect reports whether the caller is on this machine, and nobody is seen to stand in between.
+func isDirect(r *http.Request) bool {
+	c := connOf(r.Context())
+	return c != nil && c.local && !forwarded(r)
+}
+
+// forwarded reports whether the request has passed a proxy that says so: by a header, or, as nginx does that was not told
+// otherwise, by a version of HTTP that callers do not speak any more.
 func forwarded(r *http.Request) bool {
-	for _, h := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip"} {
-		if r.Header.Get(h) != "" {
+	for h := range r.Header {
+		if h == "Forwarded" || h == "Via" || h == "X-Real-Ip" || strings.HasPrefix(h, "X-Forwarded-") {
 			return true
 		}
 	}
-	return false
+	return !r.ProtoAtLeast(1, 1)
 }
 
 // part ends a candidacy whose connection has ended.
@@ -273,7 +281,7 @@ func (c *candidacy) tellBeat(s *stream) error {
 	if s.stalled() {
 		return errStalled
 	}
-	return s.send("heartbeat", 0, beat{time.Now(), c.standing()})
+	return s.send("heartbeat", 0, beat{time.Now(), c.standing(s.direct)})
 }
 
 // ending is the last event.
@@ -301,13 +309,14 @@ func (c *candidacy) addEvent(s *stream, e locked.Event) error {
 	case locked.Deselect:
 		c.tell(0)
 	}
-	return s.add(e.Kind.String(), e.Revision, newEventData(e, c.standing()))
+	return s.add(e.Kind.String(), e.Revision, newEventData(e, c.standing(s.direct)))
 }
 
-func (c *candidacy) standing() *standing {
+// standing is how the candidate stands. Who is not here has another clock.
+func (c *candidacy) standing(here bool) *standing {
 	good, until := c.promise()
 	s := &standing{Leads: good > 0, GoodForMS: good.Milliseconds()}
-	if sharedClock && good > 0 {
+	if sharedClock && here && good > 0 {
 		s.UntilMS = until.Milliseconds()
 	}
 	return s

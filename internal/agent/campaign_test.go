@@ -3,11 +3,14 @@ package agent
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +24,10 @@ import (
 func lastPromise(events []event) (until time.Duration) {
 	for _, e := range events {
 		until = max(until, time.Duration(e.number("good_until_uptime_ms"))*time.Millisecond)
+		at, _ := e.data["at"].(string)
+		if made, err := time.Parse(time.RFC3339, at); err == nil && e.number("good_for_ms") > 0 { // who is elsewhere is told no more
+			until = max(until, uptime()-time.Since(made)+time.Duration(e.number("good_for_ms"))*time.Millisecond)
+		}
 	}
 	return until
 }
@@ -78,7 +85,11 @@ func TestClosedConnectionIsHeld(t *testing.T) {
 		"a proxy": func(s *server) *campaigner {
 			s.header.Set("X-Forwarded-For", "10.0.0.1")
 			defer s.header.Del("X-Forwarded-For")
-			return s.campaign("web", "a", "ttl", "2s")
+			a := s.campaign("web", "a", "ttl", "2s")
+			if e := a.await("change"); e.data["good_until_uptime_ms"] != nil {
+				s.t.Errorf("somebody who may be elsewhere is told of this machine's clock: %v", e.data)
+			}
+			return a
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -266,6 +277,55 @@ func TestGarbageAfterTheRequest(t *testing.T) {
 	start := time.Now()
 	if took := b.await("select").at.Sub(start); took > 2*time.Second { // after 4 s the next write would fail
 		t.Errorf("the next one was elected after %v", took)
+	}
+}
+
+// Who goes on sending is not listened to for ever. He may still believe what he was told.
+func TestEndlessGarbage(t *testing.T) {
+	t.Parallel()
+	needSharedClock(t)
+	s := newServer(t)
+	a := rawCampaign(t, s, "id=a&value=x&ttl=2s")
+	b := s.campaign("web", "b", "ttl", "2s")
+	b.awaitWhere("change", func(e event) bool { return e.data["id"] == "a" })
+	read := make(chan []event, 1)
+	go func() { read <- readRaw(t, a) }()
+	_ = a.SetWriteDeadline(time.Now().Add(patience))
+	if n, err := io.Copy(a, rand.New(rand.NewSource(1))); errors.Is(err, os.ErrDeadlineExceeded) || n > 64<<20 {
+		t.Fatalf("%d bytes of garbage were taken: %v", n, err)
+	}
+	at := b.selectedAt()
+	if promised := lastPromise(<-read); at < promised {
+		t.Errorf("the next one was elected %v before what the first one was told had run out", promised-at)
+	}
+}
+
+// What proxies do that add no header, and what callers do not.
+func TestProxies(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for head, want := range map[string]string{
+		"HTTP/1.1\r\nHost: localhost\r\n":                                  onCloseRelease,
+		"HTTP/1.0\r\nHost: localhost\r\n":                                  onCloseHold,
+		"HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Proto: http\r\n":       onCloseHold,
+		"HTTP/1.1\r\nHost: localhost\r\nForwarded: for=\"[::1]\"\r\n":      onCloseHold,
+		"HTTP/1.1\r\nHost: localhost\r\nvia: 1.1 x\r\nX-Real-IP:\r\n":      onCloseHold,
+		"HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nVia-x: y\r\n": onCloseRelease,
+	} {
+		c, err := net.Dial("tcp", s.agent.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "POST /v1/elections/web/campaign?value=x "+head+"\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewScanner(c)
+		for r.Scan() && !strings.Contains(r.Text(), `"on_close":`) {
+		}
+		if !strings.Contains(r.Text(), `"on_close":"`+want+`"`) {
+			t.Errorf("%q: %s, want %s", head, r.Text(), want)
+		}
 	}
 }
 

@@ -21,25 +21,42 @@ type conn struct {
 
 	closed    atomic.Bool  // by the peer
 	streaming atomic.Bool  // what the peer still sends is of no interest
+	dropped   atomic.Int64 // bytes that it has sent since
 	written   atomic.Int64 // bytes
 	once      sync.Once
 	release   func()
 }
 
 // Read passes on what the peer sends. While the connection streams that is dropped: net/http stops looking after one
-// byte, and would not see the end.
+// byte, and would not see the end. Who goes on sending is given up on.
 func (c *conn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
 		if err != nil {
 			c.ended(err)
-			return n, err
 		}
-		if !c.streaming.Load() {
-			return n, nil
+		switch {
+		case !c.streaming.Load():
+			return n, err
+		case err != nil:
+			return 0, err
+		}
+		if c.dropped.Add(int64(n)) > mostDropped {
+			return 0, errTalks
+		}
+		if len(p) < dropSize { // net/http asks for one byte
+			p = make([]byte, dropSize)
 		}
 	}
 }
+
+// What a peer may send after its request: it costs work, and is for nothing.
+const (
+	mostDropped = 1 << 20
+	dropSize    = 4 << 10
+)
+
+var errTalks = errors.New("the peer goes on sending after its request")
 
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)

@@ -36,7 +36,7 @@ func (a *Agent) getCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := standingData{Path: c.path, ID: c.id, standing: c.standing()}
+	d := standingData{Path: c.path, ID: c.id, standing: c.standing(isDirect(r))}
 	if d.Leads {
 		d.Token = c.node.Token()
 	}

@@ -95,6 +95,24 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// No answer leads to another election: http.ServeMux would send a path that is not clean elsewhere, with %2F escaped twice.
+func TestUncleanPaths(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for path, status := range map[string]int{
+		"//v1/elections/a%2Fb/leader": 404, "/v1//elections/a%2Fb/leader": 404, "/v1/elections//leader": 404, "/v1/elections/../leader": 404,
+		"/v1/elections/./leader": 404, "/./v1/elections/a%2Fb/leader": 404, "/v1/elections/": 404, "/v1/elections/a/leader/": 404, "/v1/..": 404,
+		"/v1/elections/%2E%2E/leader": 503, "/v1/elections/a%2F%2Fb/leader": 503, "/": 200, "/healthz/": 404,
+	} {
+		if got, _ := s.do("GET", path, nil); got != status {
+			t.Errorf("%s: %d, want %d", path, got, status)
+		}
+	}
+	if status, kind := s.do("POST", "//v1/elections/a%2Fb/campaign?value=x", nil); status != 404 || kind != "no-resource" {
+		t.Errorf("a campaign at an unclean path: %d %s", status, kind)
+	}
+}
+
 func TestDuration(t *testing.T) {
 	for s, want := range map[string]time.Duration{"10": 10 * time.Second, "1m30s": 90 * time.Second, "1500ms": 1500 * time.Millisecond} {
 		if got, err := (params{"ttl": s}).duration("ttl"); err != nil || got != want {

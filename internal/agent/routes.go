@@ -3,6 +3,7 @@ package agent
 import (
 	_ "embed"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 
@@ -72,7 +73,20 @@ func (a *Agent) routes() http.Handler {
 		newProblem(http.StatusNotFound, "no-resource",
 			"there is no %s: see /openapi.yaml; slashes within the path of an election are written %%2F", r.URL.EscapedPath()).write(w)
 	})
-	return a.guard(mux)
+	return a.guard(exactly(mux))
+}
+
+// exactly refuses a path with empty segments or dots, to which [http.ServeMux] answers with another place: with every %2F
+// escaped once more, which is another election.
+func exactly(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		escaped := r.URL.EscapedPath()
+		if clean := path.Clean(escaped); escaped != "" && clean != escaped && clean != strings.TrimSuffix(escaped, "/") {
+			newProblem(http.StatusNotFound, "no-resource", "there is no %s: a path has no //, and no . or .. as a segment", escaped).write(w)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // permitted lets a handler answer if the election is the caller's to use, and tells what goes wrong as a problem.

@@ -15,6 +15,7 @@ type stream struct {
 	control  *http.ResponseController
 	patience time.Duration // that a write may take
 	conn     *conn
+	direct   bool // the caller is on this machine
 	buf      bytes.Buffer
 
 	taken  int64     // bytes that the peer had read when it last was seen to read
@@ -35,7 +36,7 @@ func newStream(w http.ResponseWriter, r *http.Request, patience time.Duration) *
 	h.Set("Cache-Control", "no-store")
 	h.Set("Connection", "close")
 	h.Set("X-Accel-Buffering", "no") // for a proxy that would collect events
-	s := &stream{w: w, control: http.NewResponseController(w), patience: patience, conn: connOf(r.Context()), alive: time.Now()}
+	s := &stream{w: w, control: http.NewResponseController(w), patience: patience, conn: connOf(r.Context()), direct: isDirect(r), alive: time.Now()}
 	_ = s.control.SetReadDeadline(time.Time{}) // that of the request; if it stays, the stream ends early
 	s.conn.streaming.Store(true)
 	limitSilence(s.conn.Conn, patience)
