@@ -156,29 +156,28 @@ func (o *chaosOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	name := os.Args[0]
 	o.Member, o.Candidate, o.Stderr = []string{name, "chaos", "member"}, []string{name, "chaos", "candidate"}, stderr
-	var page *os.File
+	var page *reportFile
 	if o.report != "" { // ten minutes are too long to find out that it cannot be written
-		if page, err = os.Create(o.report); err != nil {
+		if page, err = openReport(o.report); err != nil {
 			return usagef("--report: %w", err)
 		}
-		defer page.Close()
+		defer page.close()
 	}
 	p := newChaosProgress(stderr)
 	o.Progress = p.show
 	fmt.Fprintf(stderr, "seed %d, %v\n", o.Seed, o.Duration)
 	result, err := chaos.Run(ctx, o.Options)
 	p.end()
-	if err != nil {
-		if page != nil {
-			_ = os.Remove(o.report) // it is empty
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, chaos.ErrUnreachable):
+		return &exitError{exitUnreachable, fmt.Errorf("%w: check --endpoints", err)}
+	case err != nil:
 		return err
 	}
 	if page != nil {
-		if err := errors.Join(result.Report(page), page.Close()); err != nil {
+		if err := page.write(func(f *os.File) error { return result.Report(f) }); err != nil {
 			return err
 		}
 	}
@@ -188,6 +187,39 @@ func (o *chaosOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		err = result.Print(stdout)
 	}
 	return errors.Join(err, verdictError(result))
+}
+
+// reportFile is where a report goes. What was there before stays until there is a new one.
+type reportFile struct {
+	*os.File
+	made bool // it was not there before
+}
+
+func openReport(name string) (*reportFile, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if !errors.Is(err, os.ErrExist) {
+		return &reportFile{f, true}, err
+	}
+	f, err = os.OpenFile(name, os.O_WRONLY, 0)
+	return &reportFile{f, false}, err
+}
+
+func (f *reportFile) write(report func(*os.File) error) error {
+	f.made = false // from here on it stays
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		if err := f.Truncate(0); err != nil {
+			return err
+		}
+	}
+	return errors.Join(report(f.File), f.Close())
+}
+
+// close removes what nothing was written to.
+func (f *reportFile) close() {
+	_ = f.Close() // if it was written to it is closed already
+	if f.made {
+		_ = os.Remove(f.Name()) // it is empty
+	}
 }
 
 // verdictError gives the verdict as an exit code. It was printed before.

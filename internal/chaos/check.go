@@ -29,6 +29,7 @@ const (
 	linearizable  = "linearizable"
 	leaderInTime  = "a leader in time"
 	recovers      = "everything comes back"
+	unchecked     = "unknown"        // no promise: whether it is linearizable could not be found out
 	checkingLimit = 20 * time.Second // of Porcupine, for each election
 )
 

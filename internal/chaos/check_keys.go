@@ -120,6 +120,10 @@ func (h *History) registers() []map[Value]int64 {
 // checkKeys holds the history of etcd against what is promised of it.
 func checkKeys(h *History, p protocol) (found []Violation) {
 	last := make([]int64, h.Elections)
+	written := make([]map[Value]int64, h.Elections) // at which revision
+	for e := range written {
+		written[e] = map[Value]int64{}
+	}
 	h.walk(func(r *replay) {
 		add := func(promise string, e int, format string, args ...any) {
 			found = append(found, Violation{Promise: promise, Election: e, At: r.changed[0].Seen, Text: fmt.Sprintf(format, args...)})
@@ -144,6 +148,10 @@ func checkKeys(h *History, p protocol) (found []Violation) {
 				add(fencedWrites, e, "write %d of %s with token %d was committed at revision %d, in the term with token %d",
 					v.Seq, v.Who, v.Token, r.revision, token)
 			}
+			if before, twice := written[e][v]; twice {
+				add(fencedWrites, e, "write %d of %s with token %d was committed at revision %d, and again at %d", v.Seq, v.Who, v.Token, before, r.revision)
+			}
+			written[e][v] = r.revision
 		}
 	})
 	return found

@@ -27,7 +27,7 @@ func checkLinearizable(h *History) (found []Violation) {
 			case porcupine.Illegal:
 				found = append(found, Violation{Promise: linearizable, Election: e, Text: what + " is not linearizable"})
 			case porcupine.Unknown:
-				found = append(found, Violation{Promise: linearizable, Election: e, Text: fmt.Sprintf("%s could not be checked within %v", what, checkingLimit)})
+				found = append(found, Violation{Promise: unchecked, Election: e, Text: fmt.Sprintf("%s could not be checked within %v", what, checkingLimit)})
 			}
 		}
 	}

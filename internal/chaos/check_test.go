@@ -127,6 +127,10 @@ func TestPlantedViolations(t *testing.T) {
 		}, fencedWrites, "is not there"},
 		"another revision":         {func(h *History) { h.Writes[1].Revision = 4 }, fencedWrites, "acknowledged at revision 4, and is at 5"},
 		"a refused write is there": {func(h *History) { h.Writes[1].Outcome = Refused }, fencedWrites, "was refused, and is there"},
+		"a write is done twice": {func(h *History) {
+			text, _ := json.Marshal(h.Writes[1].Value)
+			h.put(6, "r0", string(text), 0, 106*s)
+		}, fencedWrites, "was committed at revision 5, and again at 6"},
 		"a stale read": {func(h *History) {
 			h.Reads[1].Value = h.Reads[0].Value
 		}, linearizable, "the fenced register is not linearizable"},
@@ -146,6 +150,31 @@ func TestPlantedViolations(t *testing.T) {
 				t.Errorf("not found in %v", found)
 			}
 		})
+	}
+}
+
+// What could not be found out is unknown, and that nobody led shows no rule to be broken that keeps two from leading.
+func TestVerdict(t *testing.T) {
+	for _, tt := range []struct {
+		rule, promise string
+		want          Verdict
+	}{
+		{"", oneLeader, Violated},
+		{"", leaderInTime, Violated},
+		{"", unchecked, TooLittle},
+		{"deadline", oneLeader, Violated},
+		{"deadline", leaderInTime, TooLittle},
+		{"deadline", recovers, TooLittle},
+		{"watch", leaderInTime, Violated},
+		{"watch", unchecked, TooLittle},
+	} {
+		r := newResult(Options{Break: tt.rule}, sound(), lockedKeys{}, []Violation{{Promise: tt.promise, Text: "x"}}, nil)
+		if r.Verdict != tt.want {
+			t.Errorf("%q broken, %q: %s, want %s", tt.rule, tt.promise, r.Verdict, tt.want)
+		}
+		if tt.promise == unchecked && tt.rule == "" && !slices.Contains(r.Missing, "election 0: x") {
+			t.Errorf("missing: %q", r.Missing)
+		}
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -74,6 +76,24 @@ func (z *freezer) group(name string) (string, error) {
 	return dir, os.Mkdir(dir, 0o700)
 }
 
+// thaws lets the processes of a group go on when standard input ends, and removes the group when they have left it, or died:
+// a frozen process cannot, so it would outlive us if we were killed.
+const thaws = `read -r _; echo "$3" >"$1/$2"; for i in 1 2 3 4 5 6 7 8 9; do rmdir "$1" 2>/dev/null && exit; sleep 0.2; done`
+
+// guard runs a shell that does that, at the latest when this process ends.
+func (z *freezer) guard(dir string) (done func(), err error) {
+	sh := exec.Command("sh", "-c", thaws, "sh", dir, z.state, z.going)
+	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt from the terminal does not reach it
+	in, err := sh.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		_ = in.Close()
+		_ = sh.Wait() // what it could not do was done before
+	}, sh.Start()
+}
+
 // freeze stops a process for a time, or until ctx ends.
 func (z *freezer) freeze(ctx context.Context, name string, pid int, d time.Duration) error {
 	dir, err := z.group(name)
@@ -81,6 +101,11 @@ func (z *freezer) freeze(ctx context.Context, name string, pid int, d time.Durat
 		return err
 	}
 	defer os.Remove(dir)
+	done, err := z.guard(dir)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := write(filepath.Join(dir, "cgroup.procs"), fmt.Sprint(pid)); err != nil {
 		return err
 	}

@@ -78,7 +78,14 @@ func newResult(o Options, h *History, p protocol, found []Violation, unavailable
 	r := &Result{
 		Seed: o.Seed, Against: o.Against, Break: o.Break, Seconds: (h.End - h.Begin).Seconds(), TTL: o.TTL.Seconds(),
 		Elections: o.Elections, Candidates: candidates, Unavailable: unavailable,
-		Bound: Bound(o.TTL).Seconds(), CalmBound: Calm(o.TTL).Seconds(), Violations: append([]Violation{}, found...), history: h,
+		Bound: Bound(o.TTL).Seconds(), CalmBound: Calm(o.TTL).Seconds(), Violations: []Violation{}, history: h,
+	}
+	for _, v := range found {
+		if v.Promise == unchecked {
+			r.Missing = append(r.Missing, fmt.Sprintf("election %d: %s", v.Election, v.Text))
+			continue
+		}
+		r.Violations = append(r.Violations, v)
 	}
 	if r.Against == "" {
 		r.Against = "locked"
@@ -186,11 +193,12 @@ func (r *Result) decide() {
 			r.Missing = append(r.Missing, fmt.Sprintf("%d %s, at least %d are needed", need.got, need.what, need.want))
 		}
 	}
+	rule, broken := RuleNamed(r.Break)
 	switch {
+	case broken && !slices.ContainsFunc(r.Violations, rule.shownBy):
+		r.Verdict, r.Missing = TooLittle, []string{"the rule was broken, and nothing has shown it"}
 	case len(r.Violations) > 0:
 		r.Verdict, r.Missing = Violated, nil
-	case r.Break != "":
-		r.Verdict, r.Missing = TooLittle, []string{"the rule was broken, and nothing has shown it"}
 	case len(r.Missing) > 0:
 		r.Verdict = TooLittle
 	default:

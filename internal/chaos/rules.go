@@ -11,6 +11,14 @@ type Rule struct {
 	// TTL of the leases, if it matters: what a deposed leader of etcd does shows only where leases outlive the election of the
 	// next one.
 	TTL time.Duration
+	// Liveness tells a rule without which nobody leads. Without the others two do: that nobody does may be the machine's fault,
+	// and does not show that one of those was found out.
+	Liveness bool
+}
+
+// shownBy reports whether a violation shows that the rule is broken.
+func (r Rule) shownBy(v Violation) bool {
+	return r.Liveness || v.Promise != leaderInTime && v.Promise != recovers
 }
 
 // Rules are all that can be broken.
@@ -43,7 +51,7 @@ var Rules = []Rule{
 	},
 	{
 		Name: "watch", Broken: "what watches tell is dropped, but not that they are up to date",
-		Promise: "nobody is elected after a leader that was killed", Exposing: []string{kindKill},
+		Promise: "nobody is elected after a leader that was killed", Exposing: []string{kindKill}, Liveness: true,
 	},
 }
 

@@ -18,9 +18,13 @@ import (
 )
 
 const (
-	startLimit = time.Minute
-	quitLimit  = 5 * time.Second
+	startLimit  = time.Minute
+	answerLimit = 10 * time.Second // of an etcd that is there
+	quitLimit   = 5 * time.Second
 )
+
+// ErrUnreachable is that of a run with an etcd that does not answer.
+var ErrUnreachable = errors.New("etcd does not answer")
 
 // run is one in progress.
 type run struct {
@@ -86,9 +90,11 @@ func (r *run) open(ctx context.Context) (err error) {
 		return fmt.Errorf("starting etcd: %w", err)
 	}
 	r.history = &History{Prefix: fmt.Sprintf("/locked-chaos/%d/", time.Now().Unix()), Elections: r.Elections, TTL: r.TTL, Pinned: map[string][]int{}}
-	at, err := r.client.Get(ctx, r.history.Prefix)
+	answers, stop := context.WithTimeout(ctx, answerLimit)
+	defer stop()
+	at, err := r.client.Get(answers, r.history.Prefix)
 	if err != nil {
-		return fmt.Errorf("etcd does not answer: %w", err)
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	r.watched = observe(r.client, r.history.Prefix, r.Elections, at.Header.Revision+1, rand.New(rand.NewPCG(r.Seed, 1<<32)))
 	r.fleet = &fleet{command: cluster.Command{Path: r.Program, Args: r.Candidate, Stderr: r.Stderr}, dir: r.dir, settings: candidateSettings{
@@ -190,7 +196,7 @@ func (r *run) close() {
 	if r.watched != nil {
 		r.watched.close()
 	}
-	if r.client != nil && r.cluster == nil && r.history != nil {
+	if r.client != nil && r.cluster == nil && r.fleet != nil {
 		r.sweep()
 	}
 	if r.client != nil {
@@ -290,7 +296,8 @@ func (r *run) calm(ctx context.Context) {
 func (r *run) foundOut() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.Break != "" && len(r.found) > 0
+	rule, broken := RuleNamed(r.Break)
+	return broken && slices.ContainsFunc(r.found, rule.shownBy)
 }
 
 // watchLeaders notes who leads etcd, and counts leader changes.
