@@ -116,13 +116,34 @@ func (n *Node) begin(ctx context.Context, c *campaign) error {
 		s.answer = answer
 		n.start(s)
 	}
-	limited, cancel := context.WithTimeout(ctx, n.l.timeout)
+	limited, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go n.limit(limited, s, cancel)
 	err := n.l.ask(limited, start, func(_ error, _ func(error)) { n.abort(s, cmp.Or(ctx.Err(), n.l.unreached())) })
 	if err != nil && !errors.Is(err, ErrStarted) && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("locked: starting %s at %s: %w", n.id, n.path, err)
 	}
 	return err
+}
+
+// limit gives up a start that takes longer than etcd may. A campaign waits for the node's check however long that takes,
+// and from then on at least as long.
+func (n *Node) limit(ctx context.Context, s *starting, giveUp func()) {
+	waits := s.campaign != nil && n.check != nil
+	look := func() {
+		switch waited := waits; {
+		case waited && n.entering == s && n.unfit:
+		case waited:
+			waits = false
+		default:
+			giveUp()
+		}
+	}
+	for ctx.Err() == nil {
+		if pause(ctx, n.l.timeout); ctx.Err() == nil {
+			n.l.post(look)
+		}
+	}
 }
 
 // rested notes that the work of a term has ended.

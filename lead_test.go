@@ -338,6 +338,31 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Lead waits for a check that fails at first, or that takes longer than a request to etcd may.
+func TestLeadWaitsForCheck(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint(), WithRequestTimeout(100*time.Millisecond))
+	calls := 0
+	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v", TTL: 2 * time.Second, Check: func(context.Context) error {
+		time.Sleep(300 * time.Millisecond)
+		if calls++; calls == 1 {
+			return errors.New("not yet")
+		}
+		return nil
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	began := make(chan *Term, 1)
+	done := lead(ctx, n, work(began))
+	within(t, began, "the term")
+	if calls != 2 {
+		t.Errorf("%d checks, want 2", calls)
+	}
+	cancel()
+	if err := within(t, done, "Lead"); err != context.Canceled {
+		t.Error(err)
+	}
+}
+
 // Lead goes on trying while etcd cannot be reached, beyond the request timeout, and leads when it comes.
 func TestLeadWaitsForEtcd(t *testing.T) {
 	s := server(t, etcdserver.Config{})

@@ -17,7 +17,9 @@ func newGuardCommand() *cobra.Command {
 		Hidden: true,
 		Args:   onePath,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := guard.Main(log.logger(os.Stderr).With("path", args[0])); err != nil {
+			stderr := detach(os.Stderr)
+			defer stderr.flush()
+			if err := guard.Main(log.logger(stderr).With("path", args[0])); err != nil {
 				return usagef("%w: see locked run --help", err)
 			}
 			return nil

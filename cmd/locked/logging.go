@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -47,4 +49,45 @@ func (l *logging) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// detached is a writer that keeps nobody waiting: standard error may be a pipe that nobody reads, or a terminal that is held
+// with ^S, and whoever watches over a program must go on then. What is not taken in time is left out.
+type detached struct {
+	w     io.Writer
+	queue chan func()
+}
+
+func detach(w io.Writer) *detached {
+	d := &detached{w, make(chan func(), 1000)}
+	go func() {
+		for do := range d.queue {
+			do()
+		}
+	}()
+	return d
+}
+
+// Write takes a copy of a line.
+func (d *detached) Write(line []byte) (int, error) {
+	line = bytes.Clone(line)
+	select {
+	case d.queue <- func() { _, _ = d.w.Write(line) }:
+	default:
+	}
+	return len(line), nil
+}
+
+// flush gives what was written a moment to arrive.
+func (d *detached) flush() {
+	done := make(chan struct{})
+	select {
+	case d.queue <- func() { close(done) }:
+	default:
+		return
+	}
+	select {
+	case <-done:
+	case <-time.After(100 * time.Millisecond):
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,7 +65,7 @@ func newRunCommand(conn *connection) *cobra.Command {
 			if err := o.checkFlags(cmd.Flags().Changed); err != nil {
 				return err
 			}
-			return o.run(context.WithoutCancel(cmd.Context())) // signals are CMD's
+			return o.run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
@@ -108,7 +109,9 @@ func (o *runOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := o.log.logger(os.Stderr)
+	stderr := detach(os.Stderr)
+	defer stderr.flush()
+	log := o.log.logger(stderr)
 	var options []locked.Option
 	if o.log.verbose { // it tells every attempt during an outage
 		options = append(options, locked.WithLogger(log))
@@ -156,6 +159,8 @@ func lookUp(name string) (string, error) {
 		return path, nil
 	case errors.Is(err, os.ErrPermission):
 		return "", &exitError{exitCannotRun, fmt.Errorf("%s cannot be executed: permission denied", name)}
+	case errors.Is(err, syscall.EISDIR):
+		return "", &exitError{exitCannotRun, fmt.Errorf("%s cannot be executed: it is a directory", name)}
 	}
 	return "", &exitError{exitNoCommand, fmt.Errorf("%s was not found: give a path to it, or see to PATH", name)}
 }
@@ -180,6 +185,8 @@ func (o *runOptions) outcome(result guard.Result, err error) error {
 		return &exitError{exitNoCommand, errors.New(result.Error)}
 	case result.Error != "":
 		return &exitError{exitCannotRun, errors.New(result.Error)}
+	case result.Code < 0:
+		return fmt.Errorf("%s has ended, and it is not known how", o.command[0])
 	case result.Code != 0:
 		return &exitError{result.Code, silent{fmt.Errorf("%s: %v", o.command[0], result)}}
 	}

@@ -38,10 +38,15 @@ func newRunTest(t *testing.T) *runTest {
 // run starts "locked run", which is killed at the end of the test.
 func (t *runTest) run(flags string, command ...string) *exec.Cmd {
 	t.Helper()
+	return t.runWith(os.Stderr, flags, command...)
+}
+
+func (t *runTest) runWith(stderr *os.File, flags string, command ...string) *exec.Cmd {
+	t.Helper()
 	args := append([]string{"run", "/run", "--endpoints", t.etcd.Endpoint()}, strings.Fields(flags)...)
 	cmd := exec.Command("locked", append(append(args, "--"), command...)...)
 	cmd.Env = t.environment()
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -172,6 +177,39 @@ func TestLaw7RunStopped(tt *testing.T) {
 	if got := codeOf(t, run); got != exitLost {
 		t.Errorf("exit code %d, want %d", got, exitLost)
 	}
+}
+
+// Nobody reads what is told on stderr, and nothing waits for that.
+func TestLaw7Unread(tt *testing.T) {
+	tt.Parallel()
+	for name, signal := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "stopped": syscall.SIGSTOP} {
+		tt.Run(name, func(tt *testing.T) {
+			tt.Parallel()
+			t := newRunTest(tt)
+			run := t.runWith(fullPipe(t.T), "--ttl 3s -v", "record", t.dir, "stubborn")
+			t.recorders(2)
+			_ = run.Process.Signal(signal)
+			t.died(2, t.vacated())
+		})
+	}
+}
+
+// fullPipe is one that nobody reads, and that nothing more goes into.
+func fullPipe(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = r.Close()
+		_ = w.Close()
+	})
+	_ = w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	for err == nil {
+		_, err = w.Write([]byte{0})
+	}
+	return w
 }
 
 func TestLaw7GuardKilled(tt *testing.T) {

@@ -55,7 +55,12 @@ func (o *valueOptions) resolve(ctx context.Context, env []string) (string, super
 		}
 		return host, nil, nil
 	}
-	value, err := source(ctx)
+	limited, cancel := context.WithTimeout(ctx, supervise.SourcePatience)
+	defer cancel()
+	value, err := source(limited)
+	if ctx.Err() != nil {
+		return "", nil, ctx.Err()
+	}
 	if err != nil {
 		return "", nil, usagef("there is no value: %w", err)
 	}

@@ -63,7 +63,7 @@ func New(command ...string) (*Guard, error) {
 // that says that it has ended: then the channel is closed.
 func (g *Guard) Run(p Program, times Times, deadline func() time.Duration) <-chan Report {
 	g.times, g.deadline, g.held = times, deadline, newMoment(deadline)
-	g.link.send(order{Run: &p, Times: times, Deadline: g.held})
+	g.link.sendAll(order{Run: &p, Times: times, Deadline: g.held}, max(g.held.reading()-times.Grace-Now(), times.tick()))
 	go g.supervise()
 	return g.reports
 }
@@ -142,8 +142,14 @@ func (g *Guard) hears(r Report) (ended bool) {
 		g.end.Do(func() { _ = g.link.conn.Close() })
 		<-g.gone
 	}
-	g.reports <- r
-	return r.Ended != nil
+	for { // who takes the reports may be waiting for us to take an order
+		select {
+		case g.reports <- r:
+			return r.Ended != nil
+		case o := <-g.orders:
+			g.link.send(o)
+		}
+	}
 }
 
 // look tells the guard the deadline, and gives the time in which the guard must have confirmed a later one than it has, or

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -300,6 +301,42 @@ func TestSignal(t *testing.T) {
 	s.guard.Signal(syscall.SIGHUP)
 	if r := s.ended(Itself); r.Code != 4 {
 		t.Errorf("%+v, want code 4", r)
+	}
+}
+
+// Arguments and variables are bytes, and may be many.
+func TestBytes(t *testing.T) {
+	g, err := New("test", "guard")
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := string([]byte{'<', 0xff, 0xfe, '\n', 0x01})
+	p := Program{
+		Path: "/bin/sh", Args: []string{"sh", "-c", `[ "$1" = "$ODD" ] && [ ${#LARGE} = 100000 ] && [ -z "$2" ] && exit $#`, "sh", odd, ""},
+		Env: []string{"ODD=" + odd, "LARGE=" + strings.Repeat("<", 100000)},
+	}
+	for i := range 8 { // more than a socket keeps
+		p.Env = append(p.Env, fmt.Sprintf("MORE%d=%s", i, strings.Repeat("x", 100000)))
+	}
+	reports := g.Run(p, Times{Grace: time.Second}, renewed(time.Minute))
+	for r := range reports {
+		if r.Ended != nil && r.Ended.Code != 2 {
+			t.Errorf("%+v, want code 2", r.Ended)
+		}
+	}
+}
+
+// A program is gone when there are no children, also if it was not to be learned how it has ended.
+func TestStatusLost(t *testing.T) {
+	w := &warden{program: tree{pid: 1 << 30}}
+	w.reap()
+	if want := (Result{Why: Itself, Code: -1}); !w.gone || w.result != want {
+		t.Errorf("gone: %v, %+v, want %+v", w.gone, w.result, want)
+	}
+	w = new(warden)
+	w.reap()
+	if w.gone {
+		t.Error("gone before there was a program")
 	}
 }
 

@@ -3,7 +3,10 @@
 package guard
 
 import (
-	"encoding/json"
+	"bufio"
+	"bytes"
+	"encoding/gob"
+	"errors"
 	"net"
 	"os"
 	"syscall"
@@ -12,8 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// link is the socket between a supervisor and its guard: one JSON object a line.
-type link struct{ conn net.Conn }
+// link is the socket between a supervisor and its guard. Each message is a gob that stands for itself, so that one can be
+// left out. JSON would not do: arguments and variables are bytes, not always text.
+type link struct{ conn *net.UnixConn }
 
 // newLink gives both ends: one to use, and one to hand to the guard.
 func newLink() (link, *os.File, error) {
@@ -39,17 +43,51 @@ func newLink() (link, *os.File, error) {
 func openLink(f *os.File) (link, error) {
 	defer f.Close()
 	conn, err := net.FileConn(f)
-	return link{conn}, err
+	if err != nil {
+		return link{}, err
+	}
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		_ = conn.Close()
+		return link{}, errors.New("not a socket of this machine")
+	}
+	return link{socket}, nil
 }
 
-// send tells something. It never waits for long, nor fails: who does not take it is found out by its silence.
+// send tells something. It never waits, nor fails: who does not take it is found out by its silence.
 func (l link) send(v any) {
-	line, err := json.Marshal(v)
+	message := encoded(v)
+	raw, err := l.conn.SyscallConn()
 	if err != nil {
+		return // it is closed
+	}
+	_ = raw.Write(func(fd uintptr) bool {
+		n, err := unix.Write(int(fd), message)
+		for errors.Is(err, unix.EINTR) {
+			n, err = unix.Write(int(fd), message)
+		}
+		if err == nil && n < len(message) {
+			_ = unix.Shutdown(int(fd), unix.SHUT_WR) // half a message spoils the rest
+		}
+		return true
+	})
+}
+
+// sendAll tells something that may be larger than what the kernel keeps for the other side, and waits for that up to a limit.
+func (l link) sendAll(v any, limit time.Duration) {
+	_ = l.conn.SetWriteDeadline(time.Now().Add(limit))
+	if _, err := l.conn.Write(encoded(v)); err != nil {
+		_ = l.conn.CloseWrite()
+	}
+	_ = l.conn.SetWriteDeadline(time.Time{})
+}
+
+func encoded(v any) []byte {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(v); err != nil {
 		panic(err) // of types of our own
 	}
-	_ = l.conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	_, _ = l.conn.Write(append(line, '\n'))
+	return b.Bytes()
 }
 
 // receive hands on what the other side tells, until it is gone.
@@ -57,9 +95,9 @@ func receive[T any](l link) <-chan T {
 	c := make(chan T)
 	go func() {
 		defer close(c)
-		for d := json.NewDecoder(l.conn); ; {
+		for in := bufio.NewReader(l.conn); ; {
 			var v T
-			if d.Decode(&v) != nil {
+			if gob.NewDecoder(in).Decode(&v) != nil {
 				return
 			}
 			c <- v

@@ -17,7 +17,8 @@ import (
 // handedOver is the descriptor of the guard's end of the link.
 const handedOver = 3
 
-// Main is the guard: the life of a process that [New] has started. It returns when nothing of the program is left.
+// Main is the guard: the life of a process that [New] has started. It returns when nothing of the program is left. The log
+// must not make it wait: the deadline does not.
 func Main(log *slog.Logger) error {
 	f := os.NewFile(handedOver, "guard")
 	if f == nil {
@@ -97,11 +98,11 @@ func (w *warden) obey(o order, ok bool) {
 	case !ok:
 		w.orders = nil
 		if !w.program.running() {
-			w.gone = true
+			w.result, w.gone = Result{Why: Orphaned, Code: -1}, true
 			return
 		}
-		w.log.Warn("the process that is guarded from is gone: ending the program", "pid", w.program.pid)
 		w.stop(Orphaned)
+		w.log.Warn("the process that is guarded from is gone: ending the program", "pid", w.program.pid)
 	case o.Run != nil:
 		w.times, w.deadline = o.Times, o.Deadline
 		w.start(o.Run)
@@ -155,8 +156,8 @@ func (w *warden) look() {
 	}
 	now := Now()
 	if !w.stopping && now >= w.deadline.reading()-w.times.Grace+w.times.tick() { // the supervisor, if it lives, has said so before
-		w.log.Warn("not renewed in time: ending the program", "pid", w.program.pid)
 		w.stop(Expired)
+		w.log.Warn("not renewed in time: ending the program", "pid", w.program.pid)
 	}
 	if w.stopping {
 		w.reap() // where nobody tells that the group is empty
@@ -164,7 +165,9 @@ func (w *warden) look() {
 	next := w.times.tick() // not the time that is left: timers stand still while the machine is suspended
 	if w.killAt = min(w.killAt, w.latest()); w.stopping && now >= w.killAt {
 		w.kill(now)
-		next = 5 * time.Millisecond
+		if now < w.killing+10*time.Second { // who has not gone by then is not ours to kill, or waits for a disk
+			next = 5 * time.Millisecond
+		}
 	} else if w.stopping {
 		next = min(next, w.killAt-now)
 	}
@@ -186,20 +189,35 @@ func (w *warden) kill(now time.Duration) {
 
 // reap takes leave of the dead. Without any child there is no descendant either: all that lose their parent become ours.
 func (w *warden) reap() {
-	for !w.gone {
+	for range 100 { // then there is the clock to look at, even if they die faster than we count
 		var status unix.WaitStatus
-		switch pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WUNTRACED, nil); {
+		switch pid, err := unix.Wait4(-1, &status, waitFlags, nil); {
 		case errors.Is(err, unix.EINTR):
 		case pid == 0, err != nil && w.program.alive():
 			w.sweep()
 			return
 		case err != nil: // ECHILD
-			w.gone = w.exited
+			w.vanished()
 			return
 		case pid == w.program.pid && status.Stopped():
 			w.link.send(Report{Paused: int(status.StopSignal())})
 		case pid == w.program.pid && (status.Exited() || status.Signaled()):
 			w.ended(status)
+		}
+	}
+	w.sweep()
+	select {
+	case w.children <- unix.SIGCHLD: // to go on soon
+	default:
+	}
+}
+
+// vanished takes note that there are no children. The program is among them even if its status was not to be had.
+func (w *warden) vanished() {
+	if w.gone = w.program.running(); w.gone && !w.exited {
+		w.result.Code = -1
+		if !w.stopping {
+			w.result.Why = Itself
 		}
 	}
 }

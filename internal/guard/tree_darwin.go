@@ -3,7 +3,12 @@ package guard
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
+
+// waitFlags are for taking leave of any child.
+const waitFlags = unix.WNOHANG | unix.WUNTRACED
 
 // tree is a program and its process group.
 type tree struct {

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// waitFlags are for taking leave of any child, however it was made.
+const waitFlags = unix.WNOHANG | unix.WUNTRACED | unix.WALL
 
 // tree is a program and all that descends from it.
 type tree struct {
@@ -147,9 +151,14 @@ func (p process) signal(s syscall.Signal) {
 	}
 }
 
+// leave is held by who takes leave of the dead, so that none disappears while another looks who is left.
+var leave sync.Mutex
+
 // Reap takes leave of processes that have become ours because we are a subreaper, and have ended. Our own children, which
 // somebody waits for, are known by leading a process group each.
 func Reap() {
+	leave.Lock()
+	defer leave.Unlock()
 	for _, p := range descendants(os.Getpid()) {
 		if p.zombie && p.parent == os.Getpid() && p.group != p.pid {
 			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
@@ -159,6 +168,8 @@ func Reap() {
 
 // killRest kills what a guard that is dead has left to us, and reports whether there was any.
 func (r Report) killRest() bool {
+	leave.Lock()
+	defer leave.Unlock()
 	c := cage{dir: r.Cage}
 	c.kill()
 	all := descendants(os.Getpid())

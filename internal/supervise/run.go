@@ -46,6 +46,7 @@ func New(cfg Config) (*Run, error) {
 	if r.node, err = cfg.Locker.Node(cfg.Path, cfg.Node); err != nil {
 		return nil, err
 	}
+	signal.Notify(r.signals, guard.Signals()...)
 	r.ready, err = guard.New(cfg.Guard...)
 	return r, err
 }
@@ -54,14 +55,17 @@ func New(cfg Config) (*Run, error) {
 func (r *Run) Node() *locked.Node { return r.node }
 
 // Do competes and runs the program, once, or again and again with Restart. It gives how the program ended, which is
-// meaningless with an error: [ErrNotInTime], [ErrLost], [Interrupted], an error of the library, or that of ctx.
+// meaningless with an error: [ErrNotInTime], [ErrLost], [Interrupted], an error of the library, or that of a context
+// that had ended before. From then on signals end it, and not the context.
 func (r *Run) Do(ctx context.Context) (guard.Result, error) {
-	ctx, r.cancel = context.WithCancelCause(ctx)
-	defer r.cancel(nil)
 	defer r.dismiss()
-	defer r.tellStopping()
-	signal.Notify(r.signals, guard.Signals()...)
 	defer signal.Stop(r.signals)
+	if ctx.Err() != nil && len(r.signals) == 0 { // the signal came before we listened
+		return guard.Result{}, ctx.Err()
+	}
+	ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer r.cancel(nil)
+	defer r.tellStopping()
 	go r.heed(ctx)
 	go r.complain(ctx)
 	if r.cfg.Value != nil {

@@ -15,12 +15,22 @@ import (
 // Source gives a value. It is asked again and again.
 type Source func(ctx context.Context) (string, error)
 
-// sourcePatience is how long a source may take.
-const sourcePatience = 10 * time.Second
+// SourcePatience is how long a source may take.
+const SourcePatience = 10 * time.Second
+
+// maxFile is the size up to which a file is read. What a value may have is less, which the library sees to.
+const maxFile = 1 << 20
 
 // File is a source that reads a file, without the newlines at its end.
 func File(name string) Source {
 	return func(context.Context) (string, error) {
+		if info, err := os.Stat(name); err != nil {
+			return "", err
+		} else if !info.Mode().IsRegular() { // reading it might not end
+			return "", fmt.Errorf("%s is not a file: take --value-command", name)
+		} else if info.Size() > maxFile {
+			return "", fmt.Errorf("%s has %d bytes: that is no value", name, info.Size())
+		}
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return "", err
@@ -70,7 +80,7 @@ func (r *Run) followValue(ctx context.Context) {
 }
 
 func (r *Run) rereadValue(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, sourcePatience)
+	limited, cancel := context.WithTimeout(ctx, SourcePatience)
 	defer cancel()
 	defer guard.Reap()
 	value, err := r.cfg.Value(limited)
