@@ -36,7 +36,7 @@
 //
 // Each term has a token, an etcd revision, that is larger than that of every earlier term of the path. A store that
 // remembers the largest token it has seen, and refuses writes with a smaller one, is safe from a leader that does not know
-// yet that it is none. If etcd is restored from a snapshot its revisions go back, and tokens with them, unless etcdctl is
+// yet that it is none. If etcd is restored from a snapshot its revisions go back, and tokens with them, unless etcdutl is
 // told to bump them (etcdutl snapshot restore --bump-revision).
 //
 // # The life of a node
