@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -176,17 +177,19 @@ func (o *chaosOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	case err != nil:
 		return err
 	}
-	if page != nil {
-		if err := page.write(func(f *os.File) error { return result.Report(f) }); err != nil {
-			return err
-		}
-	}
 	if o.format == jsonForm {
 		err = printJSON(stdout, result)
 	} else {
 		err = result.Print(stdout)
 	}
-	return errors.Join(err, verdictError(result))
+	if page != nil {
+		err = errors.Join(err, page.write(func(f *os.File) error { return result.Report(f) }))
+	}
+	verdict := verdictError(result)
+	if verdict != nil && errors.Is(err, syscall.EPIPE) {
+		return verdict // that nobody reads it does not make it good
+	}
+	return errors.Join(err, verdict)
 }
 
 // reportFile is where a report goes. What was there before stays until there is a new one.
