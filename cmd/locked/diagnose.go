@@ -27,6 +27,8 @@ func (c *connection) explain(err error) error {
 		return &exitError{exitRefused, fmt.Errorf("etcd does not know that user and password: check --user, --password and LOCKED_PASSWORD")}
 	case errors.Is(err, rpctypes.ErrUserEmpty):
 		return &exitError{exitRefused, fmt.Errorf("etcd asks for a user: give %s", variables("user"))}
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return err
 	case errors.As(err, &etcd) && refusal(etcd.Code()):
 		return &exitError{exitRefused, err}
 	}

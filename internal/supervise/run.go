@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/guard"
 )
@@ -88,7 +90,15 @@ func (r *Run) Do(ctx context.Context) (guard.Result, error) {
 
 // final reports whether an error would only come again.
 func final(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, locked.ErrUnreachable)
+	if ctx.Err() != nil {
+		return true
+	}
+	for _, passing := range []error{nil, ErrLost, ErrNoGuard, locked.ErrUnreachable, rpctypes.ErrNoSpace} {
+		if errors.Is(err, passing) {
+			return false
+		}
+	}
+	return true
 }
 
 // compete is one candidacy, up to the end of a program that nobody but itself has ended, if there is no reason to end before.
@@ -178,7 +188,14 @@ func (r *Run) delay(last time.Duration) time.Duration {
 }
 
 func (r *Run) rest(ctx context.Context, d time.Duration, err error) bool {
-	r.cfg.Log.Warn("competing again", "path", r.cfg.Path, "in", d, "program", r.result.String(), "error", err)
+	what := []any{"path", r.cfg.Path, "in", d}
+	if err == nil || errors.Is(err, ErrLost) {
+		what = append(what, "program", r.result.String())
+	}
+	if err != nil {
+		what = append(what, "error", err)
+	}
+	r.cfg.Log.Warn("competing again", what...)
 	return pause(ctx, d)
 }
 
@@ -246,7 +263,7 @@ func (r *Run) complain(ctx context.Context) {
 			last = ""
 		case e.Kind == locked.Error && e.Cause.Error() != last:
 			last = e.Cause.Error()
-			r.cfg.Log.Warn("going on in spite of an error", "path", r.cfg.Path, "error", e.Cause)
+			r.cfg.Log.Warn("trouble with the election", "path", r.cfg.Path, "error", e.Cause)
 		}
 	}
 }
