@@ -13,6 +13,8 @@ type search struct {
 	config
 	most int // states, after which it gives up; 0 for no limit
 
+	came func(w *world, is fingerprint, edge int) // is told of each edge, if anybody wants to know
+
 	packer  packer
 	visited map[fingerprint]struct{}
 	onWay   map[fingerprint]struct{} // of the states on the way to the present one
@@ -196,6 +198,9 @@ func (s *search) went(depth int, bound bool) {
 	is := s.packer.fingerprint(&s.frames[depth].w)
 	if _, ok := s.onWay[is]; ok && (bound || is != s.frames[depth-1].is) {
 		panic(violation{endless})
+	}
+	if s.came != nil {
+		s.came(&s.frames[depth].w, is, s.edges)
 	}
 	if _, ok := s.visited[is]; !ok {
 		s.arrive(depth, is)

@@ -20,6 +20,7 @@ import (
 // are set anew before they are read.
 type packer struct {
 	w      *world
+	as     []int // an order of the processes, if it is given; what was read is then packed in the order of revisions too
 	buf    []byte
 	revs   []int64 // in the order in which they came: they are ranked at the end
 	rank   []byte
@@ -36,7 +37,11 @@ var seedA, seedB = maphash.MakeSeed(), maphash.MakeSeed()
 
 func (k *packer) fingerprint(w *world) fingerprint {
 	k.pack(w)
-	return fingerprint{maphash.Bytes(seedA, k.buf), maphash.Bytes(seedB, k.buf)}
+	return hash(k.buf)
+}
+
+func hash(packed []byte) fingerprint {
+	return fingerprint{maphash.Bytes(seedA, packed), maphash.Bytes(seedB, packed)}
 }
 
 func (k *packer) pack(w *world) {
@@ -66,7 +71,11 @@ func (k *packer) sort() {
 	for slot := range k.w.procs {
 		k.order, k.places = append(k.order, slot), append(k.places, 0)
 	}
-	slices.SortStableFunc(k.order, func(a, b int) int { return k.w.procs[a].compare(k.w.procs[b]) })
+	if k.as != nil {
+		copy(k.order, k.as)
+	} else {
+		slices.SortStableFunc(k.order, func(a, b int) int { return k.w.procs[a].compare(k.w.procs[b]) })
+	}
 	for place, slot := range k.order {
 		k.places[slot] = byte(place)
 	}
@@ -234,6 +243,9 @@ func (k *packer) name(s string) {
 }
 
 func (k *packer) changes(all []Change) {
+	if k.as != nil {
+		all = slices.SortedStableFunc(slices.Values(all), func(a, b Change) int { return cmp.Compare(a.Key.Create, b.Key.Create) })
+	}
 	k.number(len(all))
 	for _, c := range all {
 		k.name(c.Name)
