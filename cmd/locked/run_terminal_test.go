@@ -122,4 +122,9 @@ func TestRunSuspended(tt *testing.T) {
 	t.died(1, t.vacated())
 	x.types("fg\necho code=$?\n")
 	x.shows("code=79")
+
+	// What is told while the program has the terminal does not stop who tells it.
+	x.types("stty tostop; locked run /run -- sh -c '(sleep 0.3; kill -CONT $$) & kill -STOP $$; wait; exit 8'; echo code=$?\n")
+	x.shows("leads on")
+	x.shows("code=8")
 }

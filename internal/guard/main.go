@@ -42,7 +42,7 @@ func Main(log *slog.Logger) error {
 // not ignored, since the program would inherit that.
 func outlive() {
 	deaf := make(chan os.Signal, 1)
-	for _, s := range append(Forwarded(), unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGPIPE, unix.SIGALRM) {
+	for _, s := range append(Forwarded(), unix.SIGTSTP, unix.SIGTTIN, unix.SIGPIPE, unix.SIGALRM) {
 		signal.Notify(deaf, s)
 	}
 }
@@ -123,7 +123,10 @@ func (w *warden) start(p *Program) {
 		w.result, w.gone = Result{Why: Expired, Code: -1, Error: "there was no time left to start it"}, true
 		return
 	}
-	if w.program, err = plant(p); err != nil {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGTTOU) // so that the program does not inherit what comes then
+	w.program, err = plant(p)
+	signal.Ignore(unix.SIGTTOU) // else we could not write to a terminal that is the program's
+	if err != nil {
 		w.result = Result{Why: Itself, Code: -1, Error: err.Error(), NotFound: errors.Is(err, os.ErrNotExist)}
 		w.gone = true
 		return

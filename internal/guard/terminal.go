@@ -14,8 +14,10 @@ import (
 // what is typed there (^C, ^Z) goes to the program alone. The nil Terminal stands for none.
 type Terminal struct{ own int }
 
-// OpenTerminal gives the terminal of standard input, nil if that is something else.
+// OpenTerminal gives the terminal of standard input, nil if that is something else. From then on neither writing to a
+// terminal (with stty tostop) nor taking it back stops us while somebody else is its foreground.
 func OpenTerminal() *Terminal {
+	signal.Ignore(unix.SIGTTOU)
 	if _, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); err != nil {
 		return nil
 	}
@@ -38,9 +40,7 @@ func (t *Terminal) Take(group int) {
 	if t == nil || t.foreground() != group {
 		return
 	}
-	signal.Ignore(unix.SIGTTOU) // which stops who does this from the background
 	_ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, t.own)
-	signal.Reset(unix.SIGTTOU)
 }
 
 func (t *Terminal) foreground() int {
