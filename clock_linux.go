@@ -18,7 +18,8 @@ func (systemClock) Now() time.Duration { return systemBoottime.now() }
 const unseen = 3 * time.Second
 
 // suspendClock is CLOCK_BOOTTIME, and unseen more for each suspend that it has noticed: that is when it gets ahead of
-// CLOCK_MONOTONIC, which stands still then. So it may be fast after a suspend, and is never slow.
+// CLOCK_MONOTONIC, which stands still then. So it may be fast after a suspend that was counted, and is never slow. One that
+// was shorter than what is missed may not have been counted at all, and cannot be noticed.
 type suspendClock struct {
 	boottime, monotonic func() time.Duration
 	seen                atomic.Pointer[suspends]
