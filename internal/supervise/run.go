@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,6 +124,8 @@ func (r *Run) look(ctx context.Context) (unreached, err error) {
 	for {
 		candidates, err := r.cfg.Locker.Candidates(ctx, r.cfg.Path)
 		switch {
+		case ctx.Err() != nil: // there was no answer up to now
+			return cmp.Or(unreached, locked.ErrUnreachable), err
 		case errors.Is(err, locked.ErrUnreachable) && (r.cfg.Wait > 0 || r.cfg.Restart):
 			r.cfg.Log.Warn("etcd cannot be reached: trying again", "path", r.cfg.Path, "error", err)
 			unreached = err
