@@ -174,7 +174,11 @@ func (a *Agent) shutdown() error {
 	a.mirror.close()
 	closing, cancelClosing := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancelClosing()
-	return errors.Join(err, a.locker.Close(closing))
+	left := a.locker.Close(closing)
+	if err != nil || left == nil {
+		return err // it says why
+	}
+	return fmt.Errorf("etcd did not confirm that nothing was left of the candidacies, the rest ends with its leases: %w", left)
 }
 
 // viewing counts one who looks, and refuses him if there are too many.

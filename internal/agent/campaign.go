@@ -293,7 +293,10 @@ type ending struct {
 func (c *candidacy) ending() string {
 	select {
 	case <-c.over:
-		if c.err != nil {
+		switch {
+		case c.ctx.Err() != nil:
+			return "the campaign was left"
+		case c.err != nil:
 			return c.err.Error()
 		}
 	default:

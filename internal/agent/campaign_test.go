@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/samcday/locked/internal/etcdserver"
 )
 
 // Elections as they are told over real connections, in real time. What must not happen before a promise has run out is
@@ -445,4 +447,35 @@ func TestCampaignWithoutEtcd(t *testing.T) {
 		t.Errorf("problem %v", p)
 	}
 	s.want(200, "GET", "/healthz", "")
+}
+
+// Who leaves is told that it is done only when it is.
+func TestLeaving(t *testing.T) {
+	t.Parallel()
+	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir()}
+	etcd, err := etcdserver.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Listen = etcd.Addr()
+	s := serverOn(t, testClient(t, etcd.Endpoint()))
+	a, b := s.campaign("web", "a"), s.campaign("other", "b")
+	a.await("select")
+	b.await("select")
+	s.want(204, "DELETE", a.path+"/campaign?candidacy="+a.candidacy, "")
+	if e := a.await("end"); e.data["cause"] != "the campaign was left" {
+		t.Errorf("end %v", e.data)
+	}
+	if err := etcd.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p := s.want(504, "DELETE", b.path+"/campaign?candidacy="+b.candidacy, ""); p["type"] != "urn:locked:timeout" {
+		t.Errorf("problem %v", p)
+	}
+	if etcd, err = etcdserver.Start(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { etcd.Close() })
+	s.campaign("other", "c").await("select")
+	s.stop() // while there is an etcd
 }

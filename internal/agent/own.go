@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -80,6 +81,9 @@ func (a *Agent) release(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// overPatience is for what is known already to be heard of.
+const overPatience = time.Second
+
 // deleteCampaign answers DELETE …/campaign: the caller believes nothing any more. It answers when the candidacy is over,
 // and what it led is handed over.
 func (a *Agent) deleteCampaign(w http.ResponseWriter, r *http.Request) error {
@@ -92,6 +96,13 @@ func (a *Agent) deleteCampaign(w http.ResponseWriter, r *http.Request) error {
 	case <-c.over:
 	case <-r.Context().Done():
 		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), overPatience)
+	defer cancel()
+	if err := c.node.Stop(ctx); errors.Is(err, context.DeadlineExceeded) {
+		return newProblem(http.StatusGatewayTimeout, "timeout", "etcd has not confirmed it in time: it is tried further, and ends with the lease at the latest")
+	} else if err != nil {
+		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

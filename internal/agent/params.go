@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -74,7 +75,7 @@ func (p params) addJSON(body []byte, names []string) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	if err := d.Decode(&object); err != nil {
-		return badField("body", string(body), "must be one JSON object: "+err.Error())
+		return badField("body", string(body), "must be one JSON object: "+jsonTrouble(err))
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return badField("body", string(body), "must be one JSON object, and nothing after it")
@@ -98,6 +99,15 @@ func (p params) addJSON(body []byte, names []string) error {
 		}
 	}
 	return nil
+}
+
+// jsonTrouble says what is wrong with JSON to those who do not know Go.
+func jsonTrouble(err error) string {
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		return "this is one " + kind.Value
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 func (p params) addAll(values url.Values, names []string) error {
