@@ -33,6 +33,7 @@ export class Candidate {
   run(onLead, onStop) {
     return new Promise((resolve) => {
       let silence = 60_000;
+      let token;
       let request;
       const end = async (why) => {
         clearTimeout(this.#timer);
@@ -61,11 +62,12 @@ export class Candidate {
         this.#until = data.good_until_uptime_ms ?? 0;
         if (event === "select" && this.leads()) {
           this.#leading = true;
-          onLead(data.token);
+          token = data.token;
+          onLead(token);
         } else if (this.#leading && !this.leads()) {
           this.#leading = false;
           await onStop(data.reason ?? "the agent has not heard of etcd in time");
-          this.#release();
+          this.#release(token);
         }
         wait();
       };
@@ -97,8 +99,8 @@ export class Candidate {
   }
 
   // Says that our work has ended, so that the next one need not wait until we could not believe any more.
-  #release() {
-    const request = http.request(`${this.#url}/release?candidacy=${this.#key}`, { method: "POST", agent: false });
+  #release(token) {
+    const request = http.request(`${this.#url}/release?candidacy=${this.#key}&token=${token}`, { method: "POST", agent: false });
     request.on("error", () => {}); // then it does wait
     request.on("response", (answer) => answer.resume());
     request.end();

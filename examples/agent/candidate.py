@@ -57,12 +57,12 @@ class Candidate:
                     raise ConnectionError("the agent is not on this machine, or behind a proxy: its clock is not known here")
                 self.until = data.get("good_until_uptime_ms", 0)
                 if event == "select" and self.leads():
-                    leading = True
-                    on_lead(data["token"])
+                    leading, token = True, data["token"]
+                    on_lead(token)
                 elif leading and not self.leads():
                     leading = False
                     on_stop(data.get("reason", "the agent has not heard of etcd in time"))
-                    self.release(key)
+                    self.release(key, token)
         except (TimeoutError, OSError, http.client.HTTPException) as err:
             why = "the agent is silent" if isinstance(err, TimeoutError) else str(err)
         finally:
@@ -72,11 +72,11 @@ class Candidate:
             conn.close()
         return why
 
-    def release(self, key):
+    def release(self, key, token):
         """Say that our work has ended, so that the next one need not wait until we could not believe any more."""
         conn = http.client.HTTPConnection(self.host, timeout=5)
         try:
-            conn.request("POST", self.url + "/release", json.dumps({"candidacy": key}), {"Content-Type": "application/json"})
+            conn.request("POST", self.url + "/release", json.dumps({"candidacy": key, "token": token}), {"Content-Type": "application/json"})
             conn.getresponse().read()
         except OSError:
             pass  # then it does wait

@@ -52,10 +52,11 @@ told() {
 	until=${until:-0}
 	if [ "$event" = select ] && leads; then
 		leading=yes
-		printf 'lead %s\n' "$(field token)"
+		token=$(field token)
+		printf 'lead %s\n' "$token"
 	elif [ -n "$leading" ] && ! leads; then
 		stop "$(field reason)"
-		post -d candidacy="$key" "$url/release"
+		post -d candidacy="$key" -d token="$token" "$url/release"
 	fi
 }
 

@@ -180,16 +180,28 @@ func TestTransfer(t *testing.T) {
 
 	start := time.Now()
 	go func() { // a client that does as it is told
-		b.await("deselect")
-		s.want(204, "POST", "/v1/elections/web/release", `{"candidacy":"`+b.candidacy+`"}`)
+		ended := b.await("deselect")
+		s.want(204, "POST", "/v1/elections/web/release", fmt.Sprintf(`{"candidacy":%q,"token":%d}`, b.candidacy, ended.number("token")))
 	}()
 	s.want(200, "POST", "/v1/elections/web/transfer", `{"id":"a","timeout":20}`)
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("a transfer from one that has released took %v", took)
 	}
-	a.await("select")
-	if p := s.want(409, "POST", "/v1/elections/web/release", "candidacy="+a.candidacy); p["type"] != "urn:locked:leads" {
-		t.Errorf("problem %v", p)
+	again := a.await("select").number("token")
+	release := func(token int64) string { return fmt.Sprintf("candidacy=%s&token=%d", a.candidacy, token) }
+	for _, token := range []int64{again, again + 1} {
+		if p := s.want(409, "POST", "/v1/elections/web/release", release(token)); p["type"] != "urn:locked:leads" {
+			t.Errorf("problem %v", p)
+		}
+	}
+	s.want(400, "POST", "/v1/elections/web/release", "candidacy="+a.candidacy)
+
+	// One that comes a whole term late does not end the waiting for this one.
+	s.want(204, "POST", "/v1/elections/web/release", release(again-1))
+	start = time.Now()
+	s.want(200, "POST", "/v1/elections/web/transfer", `{"id":"b","timeout":20}`)
+	if took := time.Since(start); took < time.Second {
+		t.Errorf("a transfer took %v from one that has released an earlier term only", took)
 	}
 }
 

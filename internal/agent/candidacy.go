@@ -34,6 +34,7 @@ type candidacy struct {
 	promised time.Duration // uptime up to which the caller may believe to lead
 	ended    bool          // nothing is promised any more; parted is closed
 	left     bool          // gone is closed
+	term     int64         // token of the present term, or the last one
 	done     chan struct{} // closed when the caller has ended its work for the present term
 }
 
@@ -64,10 +65,10 @@ func (c *candidacy) run() {
 }
 
 // believe is the guarded work: it returns when the caller does not believe any more in the term.
-func (c *candidacy) believe(ctx context.Context, _ *locked.Term) error {
+func (c *candidacy) believe(ctx context.Context, term *locked.Term) error {
 	c.mu.Lock()
 	done := make(chan struct{})
-	c.done = done
+	c.done, c.term = done, term.Token()
 	c.mu.Unlock()
 	select {
 	case <-c.gone:
@@ -128,12 +129,16 @@ func (c *candidacy) promise() (good, until time.Duration) {
 	return good, now + good
 }
 
-// release ends the work for a term that has ended. It reports whether the caller does not lead.
-func (c *candidacy) release() bool {
+// release ends the work for a term that has ended. It reports whether that term has. One that comes so late that a later
+// term has begun changes nothing.
+func (c *candidacy) release(token int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.node.IsSelected() {
+	if token > c.term || c.node.IsSelected() && c.node.Token() == token {
 		return false
+	}
+	if token < c.term {
+		return true
 	}
 	select {
 	case <-c.done:

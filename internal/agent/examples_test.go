@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,8 +114,8 @@ func testExample(t *testing.T, interpreter, file string) {
 	p.await("stop transferred")
 	b.await("select")
 	go func() {
-		b.await("deselect")
-		s.want(204, "POST", "/v1/elections/web/release", "candidacy="+b.candidacy)
+		ended := b.await("deselect")
+		s.want(204, "POST", "/v1/elections/web/release", fmt.Sprintf("candidacy=%s&token=%d", b.candidacy, ended.number("token")))
 	}()
 	s.want(200, "POST", "/v1/elections/web/transfer", "id=example")
 	p.await("lead ")

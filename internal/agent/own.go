@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -69,13 +70,17 @@ func (a *Agent) setValue(w http.ResponseWriter, r *http.Request) error {
 // release answers POST …/release: the caller has ended its work for a term that was ended. So it need not be waited for
 // until it cannot believe in the term any more.
 func (a *Agent) release(w http.ResponseWriter, r *http.Request) error {
-	c, _, err := a.own(w, r)
+	c, p, err := a.own(w, r, "token")
 	if err != nil {
 		return err
 	}
-	if !c.release() {
+	token, err := strconv.ParseInt(p["token"], 10, 64)
+	if err != nil || token < 1 {
+		return badField("token", p["token"], "must be that of the deselect")
+	}
+	if !c.release(token) {
 		return newProblem(http.StatusConflict, "leads",
-			"the candidate leads: DELETE its campaign to give up, or transfer leadership; a release follows upon a deselect")
+			"the candidate leads, or never had that token: DELETE its campaign to give up, or transfer leadership; a release follows upon a deselect")
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
