@@ -166,6 +166,8 @@ func TestLawsUnderFaults(t *testing.T) {
 				if took := a.now() - healed; took > 4*a.ttl {
 					a.t.Errorf("law 8: %v after the last fault was mended there was no leader, or somebody had no place", took)
 				}
+				a.mu.Lock()
+				defer a.mu.Unlock()
 				a.t.Logf("%v: %d terms, ends %v, faults %v", a.now(), len(a.terms), a.ends, hits)
 			})
 		})
