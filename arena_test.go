@@ -73,7 +73,7 @@ func (a *arena) record(ctx context.Context) {
 	for ctx.Err() == nil {
 		srv := a.running()
 		if srv == nil {
-			pause(ctx, time.Millisecond)
+			pause(ctx, 50*time.Millisecond) // outages are long
 			continue
 		}
 		w := srv.admin.Watch(ctx, a.path, clientv3.WithPrefix(), clientv3.WithRev(a.readFrom))
