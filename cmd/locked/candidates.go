@@ -18,80 +18,65 @@ that wait, in the order in which it is their turn. The last column is how long e
 keep the candidate if it is not heard of any more: one that runs renews its lease before
 half of that is over, so one with little left is dead or cut off.
 
-With -o json each line is an object with id, value, token (of the elected one), revision,
-and lease_left_s and lease_ttl_s, in seconds. If there is nobody it exits with 1.`
-
-type candidatesOptions struct {
-	conn   *connection
-	format format
-	path   string
-}
+With -o json each line is an object with path, id, value, token (of the elected one),
+revision (of etcd, at which it entered, or its term began), and lease_left_s and
+lease_ttl_s, in seconds. If there is nobody it exits with 1.`
 
 // contender is a candidate as the command shows it.
 type contender struct {
+	Path string `json:"path"`
 	locked.Candidate
 	Left int64 `json:"lease_left_s"`
 	TTL  int64 `json:"lease_ttl_s"`
 }
 
 func newCandidatesCommand(conn *connection) *cobra.Command {
-	o := &candidatesOptions{conn: conn}
-	cmd := &cobra.Command{
+	return newQuestion(conn, &cobra.Command{
 		Use:   "candidates PATH",
 		Short: "Print who leads and who waits, in order",
 		Long:  candidatesHelp,
 		Example: `  locked candidates /web
   locked candidates /web -o json | jq -r .id`,
-		Args:              onePath,
-		ValidArgsFunction: conn.completePath,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.path = args[0]
-			return o.run(cmd.Context(), cmd.OutOrStdout())
-		},
-	}
-	o.format.addTo(cmd.Flags())
-	return cmd
+	}, (*question).candidates)
 }
 
-func (o *candidatesOptions) run(ctx context.Context, w io.Writer) error {
-	client, l, err := o.conn.openBoth()
+// candidates prints who takes part.
+func (q *question) candidates(ctx context.Context, w io.Writer) error {
+	client, l, err := q.conn.openBoth()
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	defer l.Close(ctx) // it has no nodes that could fail to stop
-	candidates, err := l.Candidates(ctx, o.path)
+	candidates, err := l.Candidates(ctx, q.path)
 	if err != nil {
-		return o.conn.explain(err)
+		return q.conn.explain(err)
 	}
 	if len(candidates) == 0 {
-		return fmt.Errorf("%w at %s, and nobody waits", locked.ErrNoLeader, o.path)
+		return fmt.Errorf("%w at %s, and nobody waits", locked.ErrNoLeader, q.path)
 	}
-	leases, err := o.leases(ctx, client)
+	leases, err := q.leases(ctx, client)
 	if err != nil {
-		return o.conn.explain(err)
+		return q.conn.explain(err)
 	}
-	first := 1 // in the queue
-	if candidates[0].Token != 0 {
-		first = 0
-	}
-	t := newTable(w, "PLACE", "ID", "VALUE", "TOKEN", "LEASE LEFT")
-	for i, c := range candidates {
-		lease := leases[c.Revision]
-		if o.format == jsonForm {
-			if err := printJSON(w, contender{c, lease.left, lease.ttl}); err != nil {
+	if q.format == jsonForm {
+		for _, c := range candidates {
+			lease := leases[c.Revision]
+			if err := printJSON(w, contender{q.path, c, lease.left, lease.ttl}); err != nil {
 				return err
 			}
-			continue
 		}
+		return nil
+	}
+	t := newTable(w, "PLACE", "ID", "VALUE", "TOKEN", "LEASE LEFT")
+	waiting := 0
+	for _, c := range candidates {
 		place := "leads"
 		if c.Token == 0 {
-			place = fmt.Sprint(first + i)
+			waiting++
+			place = fmt.Sprint(waiting)
 		}
-		t.row(place, c.ID, printable(c.Value), orNothing(c.Token), lease.String())
-	}
-	if o.format == jsonForm {
-		return nil
+		t.row(place, c.ID, printable(c.Value), orNothing(c.Token), leases[c.Revision].String())
 	}
 	return t.flush()
 }
@@ -107,10 +92,10 @@ func (l lease) String() string {
 }
 
 // leases reads the leases of all candidates, by the revision at which they entered.
-func (o *candidatesOptions) leases(ctx context.Context, client *clientv3.Client) (map[int64]lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.conn.timeout)
+func (q *question) leases(ctx context.Context, client *clientv3.Client) (map[int64]lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.conn.timeout)
 	defer cancel()
-	resp, err := client.Get(ctx, election.Prefix(o.path), clientv3.WithPrefix())
+	resp, err := client.Get(ctx, election.Prefix(q.path), clientv3.WithPrefix())
 	if err != nil {
 		return nil, err
 	}

@@ -5,38 +5,49 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/samcday/locked"
 )
 
-// completionPatience is how long a shell waits for the names of elections.
+// completionPatience is how long a shell waits for names.
 const completionPatience = time.Second
 
 // completePath offers the elections that there are.
 func (c *connection) completePath(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || c.readEnvironment() != nil {
+	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	c.timeout = completionPatience
-	l, err := c.open()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
-	defer cancel()
-	defer l.Close(ctx)
-	leaders, _ := l.Elections(ctx, begun) // a shell shows no errors
-	var paths []string
-	for _, leader := range leaders {
-		paths = append(paths, leader.Path+"\t"+leader.ID+" leads")
-	}
-	return paths, cobra.ShellCompDirectiveNoFileComp
+	return c.offer(func(ctx context.Context, l *locked.Locker) (paths []string) {
+		leaders, _ := l.Elections(ctx, begun)
+		for _, leader := range leaders {
+			paths = append(paths, leader.Path+"\t"+leader.ID+" leads")
+		}
+		return paths
+	})
 }
 
 // completeCandidate offers those that wait at the path that was given.
 func (c *connection) completeCandidate(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) != 1 || c.readEnvironment() != nil {
+	if len(args) != 1 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	c.timeout = completionPatience
+	return c.offer(func(ctx context.Context, l *locked.Locker) (ids []string) {
+		candidates, _ := l.Candidates(ctx, args[0])
+		for _, candidate := range candidates {
+			if candidate.Token == 0 {
+				ids = append(ids, candidate.ID+"\twaits")
+			}
+		}
+		return ids
+	})
+}
+
+// offer asks etcd for names. A shell shows no errors: there are no names then.
+func (c *connection) offer(names func(context.Context, *locked.Locker) []string) ([]string, cobra.ShellCompDirective) {
+	if c.readEnvironment() != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	c.timeout = completionPatience // whatever the environment says
 	l, err := c.open()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -44,12 +55,5 @@ func (c *connection) completeCandidate(_ *cobra.Command, args []string, _ string
 	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
 	defer cancel()
 	defer l.Close(ctx)
-	candidates, _ := l.Candidates(ctx, args[0])
-	var ids []string
-	for _, candidate := range candidates {
-		if candidate.Token == 0 {
-			ids = append(ids, candidate.ID+"\twaits")
-		}
-	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	return names(ctx, l), cobra.ShellCompDirectiveNoFileComp
 }

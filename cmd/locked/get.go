@@ -17,45 +17,31 @@ can be used in scripts. With -o json it prints path, id, value, token and revisi
 If nobody is elected it prints nothing on stdout and exits with 1; if it could not
 find out, with another code: see locked help.`
 
-type getOptions struct {
-	conn   *connection
-	format format
-	path   string
-}
-
 func newGetCommand(conn *connection) *cobra.Command {
-	o := &getOptions{conn: conn}
-	cmd := &cobra.Command{
+	return newQuestion(conn, &cobra.Command{
 		Use:   "get PATH",
 		Short: "Print the elected node's value",
 		Long:  getHelp,
 		Example: `  curl http://$(locked get /web)/
   locked get /web -o json | jq -r .id`,
-		Args:              onePath,
-		ValidArgsFunction: conn.completePath,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.path = args[0]
-			return o.run(cmd.Context(), cmd.OutOrStdout())
-		},
-	}
-	o.format.addTo(cmd.Flags())
-	return cmd
+	}, (*question).leader)
 }
 
-func (o *getOptions) run(ctx context.Context, w io.Writer) error {
-	l, err := o.conn.open()
+// leader prints who is elected.
+func (q *question) leader(ctx context.Context, w io.Writer) error {
+	l, err := q.conn.open()
 	if err != nil {
 		return err
 	}
 	defer l.Close(ctx) // it has no nodes that could fail to stop
-	leader, err := l.Leader(ctx, o.path)
+	leader, err := l.Leader(ctx, q.path)
 	if errors.Is(err, locked.ErrNoLeader) {
-		return fmt.Errorf("%w at %s", err, o.path)
+		return fmt.Errorf("%w at %s", err, q.path)
 	}
 	if err != nil {
-		return o.conn.explain(err)
+		return q.conn.explain(err)
 	}
-	if o.format == jsonForm {
+	if q.format == jsonForm {
 		return printJSON(w, leader)
 	}
 	_, err = fmt.Fprintln(w, leader.Value)
