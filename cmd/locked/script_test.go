@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 //	login ENDPOINT            make the etcd users root, with the password secret, and bob, who may do nothing
 //	key ENDPOINT KEY          print what etcd holds under a key
 //	queued ENDPOINT PATH ID   wait until a candidate is in the queue
+//	ports VAR...              each VAR gets an address of this machine where nobody listens
 //	hole VAR                  VAR gets an address that takes connections, and never answers
 //	falls VAR                 wait until somebody has connected there, who has not been waited for yet
 //
@@ -69,7 +70,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "start": start, "expect": expect, "signal": sendSignal, "unread": unread, "ends": ends, "rename": rename, "reads": reads,
-			"certs": certs, "login": login, "key": key, "queued": queued, "hole": hole, "falls": falls,
+			"certs": certs, "login": login, "key": key, "queued": queued, "ports": ports, "hole": hole, "falls": falls,
 		},
 	})
 }
@@ -175,6 +176,16 @@ func queued(ts *testscript.TestScript, neg bool, args []string) {
 				return
 			}
 		}
+	}
+}
+
+func ports(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) > 0, "ports VAR...")
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close() // after the last, so that all differ
+		ts.Setenv(name, l.Addr().String())
 	}
 }
 
