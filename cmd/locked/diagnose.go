@@ -19,7 +19,6 @@ import (
 // explain makes of an error of the library one that has an exit code, and says what to do about it.
 func (c *connection) explain(err error) error {
 	var config *locked.ConfigError
-	var etcd rpctypes.EtcdError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, locked.ErrNoLeader), errors.As(err, &config):
 		return err
@@ -29,52 +28,51 @@ func (c *connection) explain(err error) error {
 		return &exitError{exitRefused, fmt.Errorf("etcd asks for a user: give %s", variables("user"))}
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return err
-	case errors.As(err, &etcd) && refusal(etcd.Code()):
+	case refused(err):
 		return &exitError{exitRefused, err}
 	}
 	return &exitError{exitUnreachable, fmt.Errorf("etcd did not answer within %v: %s: check %s",
 		c.timeout, c.diagnose(), variables("endpoints"))}
 }
 
-func refusal(code codes.Code) bool {
-	switch code {
+// refused reports whether it was etcd itself that answered with the error.
+func refused(err error) bool {
+	var etcd rpctypes.EtcdError
+	if !errors.As(err, &etcd) {
+		return false
+	}
+	switch etcd.Code() {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Unknown, codes.Internal, codes.Aborted:
 		return false
 	}
 	return true
 }
 
-// diagnose looks, within two seconds, what is wrong with each endpoint. The etcd client only says that time was up.
+// diagnose looks what is wrong with each endpoint. The etcd client only says that time was up.
 func (c *connection) diagnose() string {
 	endpoints := strings.Split(c.endpoints, ",")
 	found := make([]string, len(endpoints))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
 	var probes sync.WaitGroup
 	for i, e := range endpoints {
 		probes.Go(func() {
 			e = strings.TrimSpace(e)
-			found[i] = e + ": " + c.probe(ctx, e)
+			found[i] = e + ": " + c.probe(context.Background(), e)
 		})
 	}
 	probes.Wait()
 	return strings.Join(found, ", ")
 }
 
+// probe says, within two seconds, what is wrong with an endpoint that did not answer.
 func (c *connection) probe(ctx context.Context, endpoint string) string {
-	scheme, address, ok := strings.Cut(endpoint, "://")
-	if !ok {
-		scheme, address = "", endpoint
-	}
-	network := "tcp"
-	if strings.HasPrefix(scheme, "unix") {
-		network = "unix"
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	conn, err := dial(ctx, endpoint)
 	if err != nil {
 		return short(err)
 	}
 	defer conn.Close()
+	scheme, address := parts(endpoint)
 	host, _, _ := net.SplitHostPort(address)
 	var foreign tls.RecordHeaderError
 	if scheme == "https" || scheme == "" && c.transport != nil {
@@ -90,6 +88,23 @@ func (c *connection) probe(ctx context.Context, endpoint string) string {
 		return "it speaks TLS: give --cacert, or https:// before the host"
 	}
 	return "it takes connections, but does not answer as an etcd that has a leader"
+}
+
+// dial connects to an endpoint, without TLS.
+func dial(ctx context.Context, endpoint string) (net.Conn, error) {
+	scheme, address := parts(endpoint)
+	network := "tcp"
+	if strings.HasPrefix(scheme, "unix") {
+		network = "unix"
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+func parts(endpoint string) (scheme, address string) {
+	if scheme, address, ok := strings.Cut(endpoint, "://"); ok {
+		return scheme, address
+	}
+	return "", endpoint
 }
 
 // shake tries whether TLS can be agreed on.

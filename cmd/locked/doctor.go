@@ -10,14 +10,16 @@ import (
 	terminal "golang.org/x/term"
 )
 
-const doctorHelp = `Doctor looks whether elections can work here: whether each member of etcd answers, how
-quickly, in which version, and whether they agree on a leader; alarms and the size of the
-database; leases; and the rate of this machine's clock. With PATH it also looks whether
-this user may compete there. It changes nothing that others see.
+const doctorHelp = `Doctor looks whether elections can work here: whether each endpoint that was given answers;
+whether each member of etcd does, how quickly, in which version, and whether they agree on
+a leader; alarms and the size of the database; leases; and the rate of this machine's
+clock. With PATH it also looks whether this user may compete there. It changes nothing that
+others see.
 
-It exits with 0 if all is well, with 1 if something is wrong, and with 69 if etcd cannot be
-reached at all. With -o json each line is an object with check, status (ok, warn, fail),
-detail and fix.`
+It exits with 0 if nothing fails, though it may warn; with 1 if etcd answers but a check
+fails: elections may go on all the same, as when one endpoint or member of three is dead;
+with 69 if etcd, or a majority of it, does not answer; and with 77 if it refuses the user.
+With -o json each line is an object with check, status (ok, warn, fail), detail and fix.`
 
 type doctorOptions struct {
 	conn   *connection

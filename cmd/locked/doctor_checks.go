@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -28,6 +29,9 @@ type examination struct {
 
 // run makes all checks. An error says that there was nobody to examine, or to tell.
 func (x *examination) run(ctx context.Context) error {
+	if err := x.report(x.endpoints(ctx)...); err != nil {
+		return err
+	}
 	limited, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), x.conn.timeout)
 	began := time.Now()
 	members, err := x.client.MemberList(limited)
@@ -35,14 +39,20 @@ func (x *examination) run(ctx context.Context) error {
 	if err != nil {
 		return x.conn.explain(err)
 	}
-	quorum := finding{"quorum", "ok", fmt.Sprintf("a leader and a majority have answered in %v", round(time.Since(began))), ""}
-	checks := []finding{quorum}
+	checks := []finding{{"quorum", "ok", fmt.Sprintf("a leader and a majority have answered in %v", round(time.Since(began))), ""}}
 	checks = append(checks, x.members(ctx, members.Members)...)
 	checks = append(checks, x.alarms(ctx), x.lease(ctx))
 	if x.path != "" {
 		checks = append(checks, x.permissions(ctx)...)
 	}
-	checks = append(checks, clockRate())
+	if err := x.report(append(checks, clockRate())...); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// report tells what was found, and counts what fails.
+func (x *examination) report(checks ...finding) error {
 	for _, f := range checks {
 		if f.Status == "fail" {
 			x.failed++
@@ -51,7 +61,43 @@ func (x *examination) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
+}
+
+// endpoints asks each endpoint that was given, also those that the client would not need.
+func (x *examination) endpoints(ctx context.Context) []finding {
+	list := x.client.Endpoints()
+	out := make([]finding, len(list))
+	var asked sync.WaitGroup
+	for i, endpoint := range list {
+		asked.Go(func() { out[i] = x.endpoint(ctx, endpoint) })
+	}
+	asked.Wait()
+	return out
+}
+
+func (x *examination) endpoint(ctx context.Context, endpoint string) finding {
+	_, took, problem := x.ask(ctx, endpoint)
+	if problem != "" {
+		return finding{"endpoint", "fail", endpoint + ": " + problem, "see whether it runs, or take it out of " + variables("endpoints")}
+	}
+	return finding{"endpoint", "ok", fmt.Sprintf("%s answers in %v", endpoint, round(took)), ""}
+}
+
+// ask asks one member of etcd how it stands. If it does not answer, the problem is why.
+func (x *examination) ask(ctx context.Context, endpoint string) (s *clientv3.StatusResponse, took time.Duration, problem string) {
+	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
+	defer cancel()
+	conn, err := dial(limited, endpoint)
+	if err != nil {
+		return nil, 0, short(err) // etcd's client would go on trying
+	}
+	_ = conn.Close()
+	began := time.Now()
+	if s, err = x.client.Status(limited, endpoint); err != nil {
+		return nil, 0, x.conn.probe(ctx, endpoint)
+	}
+	return s, time.Since(began), ""
 }
 
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
@@ -69,17 +115,14 @@ func (x *examination) members(ctx context.Context, list []*etcdserverpb.Member) 
 			learners++
 		}
 		for _, url := range m.ClientURLs {
-			limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
-			began := time.Now()
-			s, err := x.client.Status(limited, url)
-			cancel()
-			if err != nil {
-				f.Detail = fmt.Sprintf("%s at %s: %s", m.Name, url, x.conn.probe(ctx, url))
+			s, took, problem := x.ask(ctx, url)
+			if problem != "" {
+				f.Detail = fmt.Sprintf("%s at %s: %s", m.Name, url, problem)
 				f.Fix = "see whether it runs, and whether " + url + ", which it tells its clients, is right from here"
 				continue
 			}
 			leaders[s.Leader] = true
-			f = x.status(m, url, s, time.Since(began))
+			f = x.status(m, url, s, took)
 			break
 		}
 		out = append(out, f)
