@@ -130,8 +130,9 @@ func (a *arena) join(id string, cfg NodeConfig) *member {
 func (s *sim) ourClient(name string) (*clientv3.Client, *link) {
 	o, err := newOptions(nil)
 	s.noError(err)
+	ours, err := o.client("simulated:1") // which the simulation's own takes the place of
+	s.noError(err)
 	return s.client(name, func(cfg *clientv3.Config) {
-		ours := o.client(nil)
 		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ours.DialKeepAliveTime, ours.DialKeepAliveTimeout
 		cfg.DialOptions = append(cfg.DialOptions, ours.DialOptions...)
 	})

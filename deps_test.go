@@ -12,15 +12,14 @@ import (
 // a candidate in it has to carry.
 var mayImport = []string{
 	"github.com/samcday/locked/internal/election",
+	"github.com/samcday/locked/internal/etcdclient",
 	"go.etcd.io/etcd/api/v3/etcdserverpb",
 	"go.etcd.io/etcd/api/v3/mvccpb",
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes",
 	"go.etcd.io/etcd/client/v3",
-	"go.uber.org/zap", // to silence etcd's client
 	"golang.org/x/sys/unix",
 	"golang.org/x/sys/windows",
 	"google.golang.org/grpc",
-	"google.golang.org/grpc/backoff",
 	"google.golang.org/grpc/codes",
 	"google.golang.org/grpc/metadata",
 	"google.golang.org/grpc/status",

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,11 +14,9 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcdclient"
 )
 
 // Locker is a connection to etcd that nodes compete through. All its nodes share a few leases and one watch stream. Its
@@ -65,11 +61,11 @@ func New(endpoints string, opts ...Option) (*Locker, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := splitEndpoints(endpoints)
+	config, err := o.client(endpoints)
 	if err != nil {
 		return nil, err
 	}
-	client, err := clientv3.New(o.client(list))
+	client, err := clientv3.New(config)
 	if err != nil {
 		return nil, fmt.Errorf("locked: connecting to %s: %w", endpoints, err)
 	}
@@ -78,17 +74,15 @@ func New(endpoints string, opts ...Option) (*Locker, error) {
 	return l, nil
 }
 
-// client is the configuration of an etcd client that finds a dead connection in 13 seconds, and a server that has come
-// back in two.
-func (o *options) client(endpoints []string) clientv3.Config {
-	wait := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
-	return clientv3.Config{
-		Endpoints: endpoints, TLS: o.tls, Username: o.user, Password: o.password, Logger: zap.NewNop(),
-		DialTimeout: o.timeout, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
-		DialOptions: []grpc.DialOption{
-			grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: o.timeout}),
-		},
+// client is the configuration of an etcd client.
+func (o *options) client(endpoints string) (clientv3.Config, error) {
+	config, err := etcdclient.Config(endpoints, o.timeout)
+	var wrong *etcdclient.EndpointError
+	if errors.As(err, &wrong) {
+		return config, &ConfigError{"endpoints", abbreviate(wrong.Value), wrong.Want}
 	}
+	config.TLS, config.Username, config.Password = o.tls, o.user, o.password
+	return config, err
 }
 
 // NewFromClient gives a Locker on a client that the caller goes on owning, and must not close before the Locker. A client
@@ -110,38 +104,6 @@ func NewFromClient(client *clientv3.Client, opts ...Option) (*Locker, error) {
 		return nil, err
 	}
 	return newLocker(client, prefix, o), nil
-}
-
-func splitEndpoints(s string) ([]string, error) {
-	var list []string
-	for e := range strings.SplitSeq(s, ",") {
-		if e = strings.TrimSpace(e); e == "" {
-			continue
-		}
-		if !isEndpoint(e) {
-			return nil, &ConfigError{"endpoints", abbreviate(e), "must be HOST:PORT, such as localhost:2379, or begin with http://, https:// or unix://"}
-		}
-		list = append(list, e)
-	}
-	if len(list) == 0 {
-		return nil, &ConfigError{"endpoints", abbreviate(s), "must name at least one HOST:PORT"}
-	}
-	return list, nil
-}
-
-func isEndpoint(s string) bool {
-	scheme, rest, found := strings.Cut(s, "://")
-	switch {
-	case !found:
-		rest = s
-	case scheme == "unix" || scheme == "unixs":
-		return rest != ""
-	case scheme != "http" && scheme != "https":
-		return false
-	}
-	_, port, err := net.SplitHostPort(rest)
-	number, perr := strconv.Atoi(port)
-	return err == nil && perr == nil && number > 0 && number < 1<<16
 }
 
 func newLocker(client *clientv3.Client, prefix string, o options) *Locker {

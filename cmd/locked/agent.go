@@ -10,13 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/agent"
@@ -157,27 +152,6 @@ func (o *agentOptions) etcd(ctx context.Context) (*etcdserver.Server, string, er
 		return nil, "", err
 	}
 	return s, s.Endpoint(), nil
-}
-
-// client makes an etcd client with what the flags say.
-func (c *connection) client(endpoints string) (*clientv3.Client, error) {
-	user, password, err := c.login()
-	if err != nil {
-		return nil, err
-	}
-	if c.transport, err = c.tls(); err != nil {
-		return nil, err
-	}
-	wait := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: strings.Split(endpoints, ","), TLS: c.transport, Username: user, Password: password, Logger: zap.NewNop(),
-		DialTimeout: c.timeout, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: c.timeout})},
-	})
-	if err != nil {
-		return nil, c.explain(err)
-	}
-	return client, nil
 }
 
 var agentFlags = map[string]string{

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/etcdclient"
 )
 
 type flag = pflag.Flag
@@ -85,6 +86,27 @@ func (c *connection) openClient() (*clientv3.Client, error) {
 		return nil, err
 	}
 	return c.client(c.endpoints)
+}
+
+// client makes an etcd client with what the flags say.
+func (c *connection) client(endpoints string) (*clientv3.Client, error) {
+	user, password, err := c.login()
+	if err != nil {
+		return nil, err
+	}
+	if c.transport, err = c.tls(); err != nil {
+		return nil, err
+	}
+	config, err := etcdclient.Config(endpoints, c.timeout)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	config.TLS, config.Username, config.Password = c.transport, user, password
+	client, err := clientv3.New(config)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return client, nil
 }
 
 // openBoth makes a client, and a Locker on it.
