@@ -92,43 +92,51 @@ func (h *History) registerOperations(e int, committed map[Value]int64) (ops []po
 	return ops
 }
 
-// lockState is who holds a lock, and the largest token that anybody has had.
+// lockState is who holds a lock, and the turn of whoever held it last.
 type lockState struct {
-	holder string
-	token  int64
+	who  string
+	turn int
 }
 
 type lockOp struct {
+	lockState
 	unlock bool
-	who    string
-	token  int64
 }
 
+// lockModel lets turns follow one another, one at a time. To name the turn, and not only to want larger tokens, leaves the
+// search one step to try, however many beliefs there were at once.
 var lockModel = porcupine.Model{
 	Init: func() any { return lockState{} },
 	Step: func(state, input, _ any) (bool, any) {
 		s, op := state.(lockState), input.(lockOp)
 		if op.unlock {
-			return s.holder == op.who && s.token == op.token, lockState{"", s.token}
+			return s == op.lockState, lockState{turn: s.turn}
 		}
-		return s.holder == "" && op.token > s.token, lockState{op.who, op.token}
+		return s.who == "" && op.turn == s.turn+1, op.lockState
 	},
 }
 
 // lockOperations are the beliefs in an election: each began between a question that was answered with no and the first
 // that was answered with yes, and ended between the last yes and a no. After a kill it is the last yes that ended it.
+// Turns are numbered by the order of the tokens.
 func (h *History) lockOperations(e int) (ops []porcupine.Operation) {
-	for _, b := range h.beliefsOf(e) {
-		if b.Last <= b.First {
-			continue
-		}
+	var tokens []int64
+	beliefs := slices.DeleteFunc(h.beliefsOf(e), func(b Belief) bool { return b.Last <= b.First })
+	for _, b := range beliefs {
+		tokens = append(tokens, b.Token)
+	}
+	slices.Sort(tokens)
+	tokens = slices.Compact(tokens)
+	for _, b := range beliefs {
+		i, _ := slices.BinarySearch(tokens, b.Token)
+		held := lockState{b.Who, i + 1}
 		end := b.Ended
 		if end == 0 {
 			end = b.Last + time.Second
 		}
 		ops = append(ops,
-			porcupine.Operation{Input: lockOp{false, b.Who, b.Token}, Call: int64(b.Asked), Return: int64(b.First)},
-			porcupine.Operation{Input: lockOp{true, b.Who, b.Token}, Call: int64(b.Last), Return: int64(end)})
+			porcupine.Operation{Input: lockOp{held, false}, Call: int64(b.Asked), Return: int64(b.First)},
+			porcupine.Operation{Input: lockOp{held, true}, Call: int64(b.Last), Return: int64(end)})
 	}
 	return ops
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
 const s = time.Second
@@ -231,6 +233,26 @@ func TestLostAnswers(t *testing.T) {
 	h.Reads[1] = Read{Call: 107 * s, Return: 107*s + 1, Revision: 6, Value: Value{Who: "b.1", Token: 4, Seq: 2, Call: 105 * s}}
 	for _, v := range h.reordered().check(lockedKeys{}) {
 		t.Error(v)
+	}
+}
+
+// A thousand terms of which it is not known when they were gained, nor lost, but only when they were held.
+func TestLockOfWideWindows(t *testing.T) {
+	h := &History{}
+	for i := range 1000 {
+		first := time.Duration(1+i) * s
+		h.Beliefs = append(h.Beliefs, Belief{Who: fmt.Sprint(i), Token: int64(7 * i), First: first, Last: first + 1, Ended: 2000 * s})
+	}
+	if !porcupine.CheckOperations(lockModel, h.lockOperations(0)) {
+		t.Error("not a lock")
+	}
+	h.Beliefs[500].Token = h.Beliefs[499].Token - 1
+	if porcupine.CheckOperations(lockModel, h.lockOperations(0)) {
+		t.Error("a token that has become smaller makes a lock")
+	}
+	h.Beliefs[500].Token = h.Beliefs[499].Token
+	if porcupine.CheckOperations(lockModel, h.lockOperations(0)) {
+		t.Error("two with one token make a lock")
 	}
 }
 
