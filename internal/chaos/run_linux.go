@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,7 +29,7 @@ var ErrUnreachable = errors.New("etcd does not answer")
 type run struct {
 	Options
 	*stage
-	dir         string
+	scratch     *cluster.Scratch
 	links       []*cluster.Link    // that are not the cluster's
 	members     []*clientv3.Client // of each member alone, over links without faults
 	protocol    protocol
@@ -79,7 +78,7 @@ func (r *run) open(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	r.say("starting etcd")
-	if r.dir, err = os.MkdirTemp("", "locked-chaos-"); err != nil {
+	if r.scratch, err = cluster.NewScratch("locked-chaos-"); err != nil {
 		return err
 	}
 	if r.freezer, err = newFreezer(); err != nil {
@@ -97,7 +96,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	r.watched = observe(r.client, r.history.Prefix, r.Elections, at.Header.Revision+1, rand.New(rand.NewPCG(r.Seed, 1<<32)))
-	r.fleet = &fleet{command: cluster.Command{Path: r.Program, Args: r.Candidate, Stderr: r.Stderr}, dir: r.dir, settings: candidateSettings{
+	r.fleet = &fleet{command: cluster.Command{Path: r.Program, Args: r.Candidate, Stderr: r.Stderr}, dir: r.scratch.Path, settings: candidateSettings{
 		Prefix: r.history.Prefix, Elections: r.Elections, TTL: r.TTL, Against: r.Against, Break: r.Break,
 	}}
 	r.say("starting candidates")
@@ -211,8 +210,8 @@ func (r *run) close() {
 	if r.cluster != nil {
 		_ = r.cluster.Close() // what could not be removed is in the temporary directory
 	}
-	if r.dir != "" {
-		_ = os.RemoveAll(r.dir)
+	if r.scratch != nil {
+		_ = r.scratch.Remove() // or else the next run does
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +20,7 @@ type Cluster struct {
 	Mesh    *Mesh
 
 	command Command
-	dir     string
+	scratch *Scratch
 	clients []*clientv3.Client // of each member alone, without faults between
 	links   []*Link
 
@@ -40,7 +39,7 @@ func Start(ctx context.Context, size int, command Command) (c *Cluster, err erro
 			c = nil
 		}
 	}()
-	if c.dir, err = os.MkdirTemp("", "locked-cluster-"); err != nil {
+	if c.scratch, err = NewScratch("locked-cluster-"); err != nil {
 		return c, err
 	}
 	if c.Mesh, err = newMesh(size); err != nil {
@@ -179,12 +178,8 @@ func (c *Cluster) Close() error {
 	if c.Mesh != nil {
 		c.Mesh.close()
 	}
-	var err error
-	if c.dir != "" {
-		err = os.RemoveAll(c.dir)
-	}
-	if errors.Is(err, os.ErrNotExist) {
+	if c.scratch == nil {
 		return nil
 	}
-	return err
+	return c.scratch.Remove()
 }

@@ -126,7 +126,7 @@ func (m *Member) Start() error {
 	command := c.command
 	command.Env = append(append([]string{}, command.Env...), "HTTP_PROXY=http://"+c.Mesh.proxies[m.Index], "http_proxy=", "NO_PROXY=", "no_proxy=")
 	p, err := Run(command, memberSettings{
-		Name: name(m.Index), Dir: fmt.Sprintf("%s/%s", c.dir, name(m.Index)),
+		Name: name(m.Index), Dir: fmt.Sprintf("%s/%s", c.scratch.Path, name(m.Index)),
 		Advertise: "http://" + peerHost(m.Index), Members: c.initial(),
 		Log: os.Getenv("LOCKED_CHAOS_LOG") != "",
 	}, func(line string) {
