@@ -68,6 +68,11 @@ func (t *throng) next(ctx context.Context, since time.Time) (float64, error) {
 func (t *throng) handovers(ctx context.Context, b *bench, n int) error {
 	var p pair
 	spent := 0.0
+	defer func() { // what there is, if it is given up
+		if len(p.ours) > 0 && len(p.ours) < n {
+			b.results.set(b.row("crowd-handover"), t.Name, p.ours, p.floor, fmt.Sprintf("given up after %d handovers of %d", len(p.ours), n))
+		}
+	}()
 	for range n {
 		least, err := timed(func() error { return hearing(ctx, t.floor) })
 		if err != nil {
@@ -95,7 +100,7 @@ func (t *throng) handovers(ctx context.Context, b *bench, n int) error {
 			return err
 		}
 		spent += after["commits"] - before["commits"]
-		p.ours, p.floor = append(p.ours, took), append(p.floor, least)
+		p.keep(took, least)
 	}
 	b.results.set(b.row("crowd-handover"), t.Name, p.ours, p.floor, "")
 	t.commits(b, "crowd-commits", spent/float64(n))

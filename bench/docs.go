@@ -9,7 +9,7 @@ import (
 
 func docsRaw(dir string) string { return filepath.Join(dir, "benchmarks", "results.json") }
 
-// document writes the tables into performance.md, between the marks that are there, and a plot for each row.
+// document writes the tables into performance.md, between the marks that are there, and the plots that they show.
 func (r *results) document(dir string) error {
 	file := filepath.Join(dir, "performance.md")
 	text, err := os.ReadFile(file)
@@ -17,9 +17,8 @@ func (r *results) document(dir string) error {
 		return err
 	}
 	for name, print := range map[string]func(*bytes.Buffer) error{
-		"machine":     func(w *bytes.Buffer) error { _, err := fmt.Fprintln(w, r.Machine); return err },
-		"table":       func(w *bytes.Buffer) error { return r.table(w, true) },
-		"percentiles": func(w *bytes.Buffer) error { return r.percentiles(w, true) },
+		"machine": func(w *bytes.Buffer) error { _, err := fmt.Fprintln(w, r.Machine); return err },
+		"tables":  func(w *bytes.Buffer) error { return r.report(w, style{markdown: true, plots: "benchmarks"}) },
 	} {
 		var part bytes.Buffer
 		if err := print(&part); err != nil {

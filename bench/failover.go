@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"sync"
 	"syscall"
 	"time"
 
@@ -30,55 +28,23 @@ func silence(ctx context.Context, b *bench) error {
 
 // failover measures all systems at once: they do nothing but wait for time to pass.
 func failover(ctx context.Context, b *bench, end func(*child)) error {
-	e, err := b.etcd(ctx)
+	_, all, err := b.contenders(ctx)
 	if err != nil {
 		return err
 	}
-	all, err := b.contenders(ctx, e)
-	if err != nil {
+	o := course{rounds: b.pick(20, 3), limit: failoverLimit, atOnce: true}
+	_, err = b.rounds(ctx, o, b.current.rows[0], all, func(ctx context.Context, round int, c *contender, p *pair) error {
+		took, err := c.replace(ctx, c.path(b.current.name, round), end)
+		if err == nil {
+			p.keep(took)
+		}
 		return err
-	}
-	n := b.pick(12, 2)
-	b.steps(n)
-	samples, failed := make([][]float64, len(all)), make([]error, len(all))
-	for round := range n {
-		var group sync.WaitGroup
-		for i, c := range all {
-			if failed[i] != nil {
-				continue
-			}
-			group.Go(func() {
-				took, err := c.replace(ctx, c.path(b.current.name, round), end)
-				if failed[i] = err; err == nil {
-					samples[i] = append(samples[i], took)
-				}
-			})
-		}
-		if group.Wait(); ctx.Err() != nil {
-			return ctx.Err()
-		}
-		b.step()
-	}
-	for i, c := range all {
-		why := ""
-		if failed[i] != nil {
-			why = "failed: " + failed[i].Error()
-			if errors.Is(failed[i], context.DeadlineExceeded) {
-				why = fmt.Sprintf("once nobody was elected within %v", failoverLimit)
-			}
-		}
-		if why != "" && c.Name == systems.Locked {
-			return failed[i]
-		}
-		b.results.set(b.current.rows[0], c.Name, samples[i], nil, why)
-	}
-	return nil
+	})
+	return err
 }
 
 // replace makes a worker lead, ends it at a moment that is left to chance, and waits for the next.
 func (c *contender) replace(ctx context.Context, path string, end func(*child)) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, failoverLimit)
-	defer cancel()
 	elected := make(chan message, 1)
 	w, err := c.worker(ctx, failoverTTL, 1, func(m message) { elected <- m })
 	if err != nil {
@@ -100,22 +66,18 @@ func (c *contender) replace(ctx context.Context, path string, end func(*child)) 
 	if err != nil {
 		return 0, err
 	}
-	defer client.Close()
+	defer atMost(closing, func() { client.Close() })
 	next, err := client.Candidate(path, "next")
 	if err != nil {
 		return 0, err
 	}
 	done := make(chan error, 1)
 	go func() { done <- next.Campaign(ctx) }()
-	time.Sleep(failoverTTL/3 + rand.N(failoverTTL/3))
+	// Anywhere between two renewals, whatever their interval; but within the TTL, as redsync does not renew.
+	time.Sleep(settling + rand.N(failoverTTL*9/10))
 	return timed(func() error {
 		end(w)
-		select {
-		case err := <-done:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return <-done
 	})
 }
 

@@ -12,11 +12,9 @@ import (
 // observers is from a change of leader until all who observe the path know. Its floor is etcd's own fan-out: a put, and as
 // many watches of that key, which are on the connections of a process of their own too.
 func observers(ctx context.Context, b *bench) error {
-	sizes := []struct{ n, clients int }{{1, 1}, {100, 1}, {10_000, 1}, {500, 500}}
-	rounds := b.pick(50, 10)
-	b.steps(len(sizes) * rounds)
-	for i, size := range sizes {
-		if err := observe(ctx, b, b.current.rows[i], size.n, size.clients, rounds); err != nil {
+	for i, size := range []struct{ n, clients int }{{1, 1}, {100, 1}, {10_000, 1}, {500, 500}} {
+		err := observe(ctx, b, b.current.rows[i], size.n, size.clients)
+		if b.clean(); err != nil {
 			return fmt.Errorf("%d on %d connections: %w", size.n, size.clients, err)
 		}
 	}
@@ -26,17 +24,12 @@ func observers(ctx context.Context, b *bench) error {
 // audience is a process full of observers.
 type audience struct {
 	*contender
-	told    chan message
-	relay   *relay
-	samples pair
+	told  chan message
+	relay *relay
 }
 
-func observe(ctx context.Context, b *bench, r row, n, clients, rounds int) error {
-	e, err := b.etcd(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := b.contenders(ctx, e)
+func observe(ctx context.Context, b *bench, r row, n, clients int) error {
+	e, all, err := b.contenders(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,53 +41,40 @@ func observe(ctx context.Context, b *bench, r row, n, clients, rounds int) error
 	if err != nil {
 		return err
 	}
-	var audiences []*audience
-	for _, c := range all {
+	all = slices.DeleteFunc(all, func(c *contender) bool {
 		if c.Store != "etcd" { // there is no floor to compare them with
 			b.results.set(r, c.Name, nil, nil, "not on etcd")
-			continue
 		}
+		return c.Store != "etcd"
+	})
+	audiences := map[*contender]*audience{}
+	ready := b.prepared(ctx, all, func(ctx context.Context, c *contender) error {
 		relay, err := b.relay(ctx, c) // first: etcd's Observe waits for somebody to lead
 		if err != nil {
 			return err
 		}
-		a, err := b.audience(ctx, c, n, clients)
+		if audiences[c], err = b.audience(ctx, c, n, clients); err == nil {
+			audiences[c].relay = relay
+		}
+		return err
+	})
+	o := course{rounds: b.pick(50, 10), limit: time.Minute, peers: time.Minute}
+	_, err = b.rounds(ctx, o, r, ready, func(ctx context.Context, i int, c *contender, p *pair) error {
+		id := fmt.Sprintf("%s %d", c.Name, i)
+		least, err := watch.hears(ctx, id, func() error {
+			_, err := client.Put(ctx, watch.path("relay"), id)
+			return err
+		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.Name, err)
+			return err
 		}
-		a.relay = relay
-		audiences = append(audiences, a)
-	}
-	for i := range rounds {
-		for _, a := range slices.Clone(audiences) {
-			id := fmt.Sprintf("%s %d", a.Name, i)
-			least, err := watch.hears(ctx, id, func() error {
-				_, err := client.Put(ctx, watch.path("relay"), id)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			took, err := a.handover(ctx)
-			if err != nil && (ctx.Err() != nil || a.Name == systems.Locked) {
-				return err
-			}
-			if err != nil {
-				a.samples.failed = "failed: " + err.Error()
-				audiences = slices.DeleteFunc(audiences, func(other *audience) bool { return other == a })
-				b.results.set(r, a.Name, a.samples.ours, a.samples.floor, a.samples.failed)
-				continue
-			}
-			a.samples.floor, a.samples.ours = append(a.samples.floor, least), append(a.samples.ours, took)
+		took, err := audiences[c].handover(ctx)
+		if err == nil {
+			p.keep(took, least)
 		}
-		b.step()
-	}
-	for _, a := range audiences {
-		b.results.set(r, a.Name, a.samples.ours, a.samples.floor, "")
-		a.end()
-	}
-	watch.end()
-	return nil
+		return err
+	})
+	return err
 }
 
 // audience starts the observers.
@@ -138,19 +118,8 @@ func (a *audience) hears(ctx context.Context, id string, cause func() error) (fl
 			if m.ID == id {
 				return time.Duration(m.At - begun.UnixNano()).Seconds(), nil
 			}
-		case <-time.After(time.Minute):
-			return 0, fmt.Errorf("not everybody knows of %s", id)
 		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-	}
-}
-
-// end is for what would disturb the next size.
-func (a *audience) end() {
-	if a.relay != nil {
-		for _, c := range a.relay.clients {
-			c.Close()
+			return 0, fmt.Errorf("not everybody knows of %s: %w", id, ctx.Err())
 		}
 	}
 }

@@ -12,11 +12,12 @@ type asker interface{ IsSelected() bool }
 // question is what programs ask most: whether they lead. It is told in processor time, as it waits for nothing.
 func question(ctx context.Context, b *bench) error {
 	return b.alone(ctx, func(ctx context.Context, _ *etcd, c *contender) error {
-		client, err := b.leading(ctx, c, c.path("question"))
+		client, err := c.Dial(ctx, c.endpoint, latencyTTL)
 		if err != nil {
 			return err
 		}
-		candidate, err := client.Candidate(c.path("question", 1), "a")
+		b.cleanup(func() { client.Close() })
+		candidate, err := client.Candidate(c.path("question"), "a")
 		if err != nil {
 			return err
 		}

@@ -59,6 +59,9 @@ func (r *results) find(row, system string) *figure {
 
 // merge takes over the figures of an earlier run that this one does not have.
 func (r *results) merge(before *results) {
+	if before == nil {
+		return
+	}
 	for _, f := range before.Figures {
 		if r.find(f.Row, f.System) == nil {
 			r.Figures = append(r.Figures, f)

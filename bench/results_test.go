@@ -17,6 +17,7 @@ func example() *results {
 	r.set(settled, systems.Locked, []float64{1e-3, 2e-3, 3e-3}, []float64{1e-3}, "")
 	r.set(settled, "etcd Election", []float64{10e-3}, []float64{2e-3}, "")
 	r.set(settled, "redsync", nil, nil, "missing: start it with peers.sh")
+	r.set(settled, "NATS KV", nil, nil, "missing: start it with peers.sh")
 	return r
 }
 
@@ -25,7 +26,10 @@ func TestTable(t *testing.T) {
 	if err := example().print(&w, "markdown"); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"2 ms, 2x floor", "10 ms, 5x floor, 5x locked", "– (1)", "(1) missing: start it with peers.sh."} {
+	for _, want := range []string{
+		"### Latency", "2 ms<br><sub>2× floor</sub>", "10 ms<br><sub>5× floor · 5× locked</sub>",
+		"Not here: redsync, NATS KV (missing: start it with peers.sh).",
+	} {
 		if !strings.Contains(w.String(), want) {
 			t.Errorf("%q is not in\n%s", want, w.String())
 		}
@@ -54,8 +58,7 @@ func TestResultsAreKept(t *testing.T) {
 
 func TestDocument(t *testing.T) {
 	dir := t.TempDir()
-	text := "a\n<!-- begin machine -->\nold\n<!-- end machine -->\nb\n<!-- begin table -->\n<!-- end table -->\n" +
-		"<!-- begin percentiles -->\n<!-- end percentiles -->\nc\n"
+	text := "a\n<!-- begin machine -->\nold\n<!-- end machine -->\nb\n<!-- begin tables -->\n<!-- end tables -->\nc\n"
 	file := filepath.Join(dir, "performance.md")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -66,7 +69,7 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	got, _ := os.ReadFile(file)
-	for _, want := range []string{"a\n<!-- begin machine -->\nhere\n<!-- end machine -->\nb\n", "5x locked", "<!-- end percentiles -->\nc\n"} {
+	for _, want := range []string{"a\n<!-- begin machine -->\nhere\n<!-- end machine -->\nb\n", "5× locked", "<!-- end tables -->\nc\n"} {
 		if strings.Count(string(got), want) != 1 {
 			t.Errorf("%q is not there once:\n%s", want, got)
 		}

@@ -20,37 +20,49 @@ type bench struct {
 	quick    bool
 	systems  []*systems.System
 	results  *results
+	before   *results // of an earlier run: what is not measured now stays
+	raw      string
 	current  *scenario
+	failures []error // of locked
 	progress *progressbar.ProgressBar
 	cleanups []func()
 }
 
 func (o *options) run(ctx context.Context, w io.Writer) error {
-	b := &bench{quick: o.quick, systems: o.systems(), results: &results{Machine: machine(o.quick), Quick: o.quick}}
+	b := &bench{quick: o.quick, systems: o.systems(), results: &results{Machine: machine(o.quick), Quick: o.quick}, raw: o.raw}
 	if o.docs != "" && o.raw == "" {
-		o.raw = docsRaw(o.docs)
+		b.raw = docsRaw(o.docs)
 	}
-	if before, err := load(o.raw); err == nil && before.Quick == o.quick { // the others are of other sizes
-		b.results.merge(before)
+	if before, err := load(b.raw); err == nil && before.Quick == o.quick { // the others are of other sizes
+		b.before = before
 	}
-	var failures []error
 	for _, s := range scenarios {
 		if len(o.only) > 0 && !slices.Contains(o.only, s.name) {
 			continue
 		}
 		if err := b.measure(ctx, s); err != nil { // the other rows are worth having
-			failures = append(failures, fmt.Errorf("%s: %w", s.name, err))
+			b.failures = append(b.failures, fmt.Errorf("%s: %w", s.name, err))
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if err := b.save(); err != nil {
+			return err
 		}
-		if o.raw != "" { // at once, so that an interrupted run is not for nothing
-			if err := b.results.save(o.raw); err != nil {
-				return err
-			}
+		if ctx.Err() != nil { // what there is is reported all the same
+			break
 		}
 	}
-	return errors.Join(append(failures, o.report(w, b.results))...)
+	b.results.merge(b.before)
+	return errors.Join(append(b.failures, o.report(w, b.results))...)
+}
+
+// save keeps what was measured at once, so that an interrupted run is not for nothing.
+func (b *bench) save() error {
+	if b.raw == "" {
+		return nil
+	}
+	all := *b.results
+	all.Figures = slices.Clone(all.Figures)
+	all.merge(b.before)
+	return all.save(b.raw)
 }
 
 // systems are those that are measured.
@@ -75,11 +87,6 @@ func (o *options) report(w io.Writer, r *results) error {
 
 func (b *bench) measure(ctx context.Context, s *scenario) error {
 	b.current = s
-	for _, r := range s.rows {
-		for _, system := range b.systems {
-			b.results.remove(r.key, system.Name)
-		}
-	}
 	defer b.clean()
 	begun := time.Now()
 	err := s.run(ctx, b)
@@ -87,12 +94,24 @@ func (b *bench) measure(ctx context.Context, s *scenario) error {
 	return err
 }
 
+const closing = 10 * time.Second
+
 // clean ends what the scenario has running.
 func (b *bench) clean() {
 	for _, f := range slices.Backward(b.cleanups) {
-		f()
+		atMost(closing, f)
 	}
 	b.cleanups = nil
+}
+
+// atMost waits for f so long, and leaves it to itself then.
+func atMost(d time.Duration, f func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	_ = systems.Heed(ctx, func() error {
+		f()
+		return nil
+	})
 }
 
 // cleanup does something at the end of the scenario.

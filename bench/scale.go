@@ -64,42 +64,6 @@ func scale(ctx context.Context, b *bench) error {
 	})
 }
 
-// alone does something with one contender after the other, each with an etcd of its own. One that does not come to an end
-// has that noted.
-func (b *bench) alone(ctx context.Context, f func(context.Context, *etcd, *contender) error) error {
-	b.steps(len(b.systems))
-	for _, s := range b.systems {
-		e, err := b.etcd(ctx)
-		if err != nil {
-			return err
-		}
-		c, err := b.contender(ctx, s, e)
-		if err != nil {
-			return err
-		}
-		if c != nil {
-			limit := time.Duration(b.pick(240, 25)) * time.Second
-			limited, cancel := context.WithTimeout(ctx, limit)
-			err = f(limited, e, c)
-			over := limited.Err() != nil
-			cancel()
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case over:
-				b.noteRest(s, fmt.Sprintf("not done after %v", limit))
-			case err != nil && s.Name == systems.Locked:
-				return err
-			case err != nil:
-				b.noteRest(s, "failed: "+err.Error())
-			}
-		}
-		b.clean()
-		b.step()
-	}
-	return nil
-}
-
 func (b *bench) crowded(ctx context.Context, e *etcd, c *contender, n int) error {
 	leader, err := b.side(ctx, c, n)
 	if err != nil {

@@ -28,6 +28,9 @@ func (u unit) format(v float64) string {
 		if math.Abs(v) >= 1<<20 {
 			return fmt.Sprintf("%.1f MiB", v/(1<<20))
 		}
+		if math.Abs(v) < 1<<10 {
+			return fmt.Sprintf("%.3g B", v)
+		}
 		return fmt.Sprintf("%.1f KiB", v/(1<<10))
 	case percent:
 		return fmt.Sprintf("%.1f %%", v)
@@ -51,9 +54,10 @@ func duration(v float64) string {
 	}
 }
 
+// ratio has two digits: more are noise.
 func ratio(v float64) string {
-	if v >= 100 {
-		return fmt.Sprintf("%.0fx", v)
+	if v >= 10 {
+		return fmt.Sprintf("%.0f×", v)
 	}
-	return fmt.Sprintf("%.3gx", v)
+	return fmt.Sprintf("%.2g×", v)
 }

@@ -129,20 +129,22 @@ func (w *worker) observe(ctx context.Context, r request) error {
 	return nil
 }
 
-// churn starts and stops candidates, each at a path of its own, so many a second.
+// churn starts and stops candidates, each at a path of its own, so many a second, for so many seconds. No more than
+// a second's worth of them is under way: if they cannot be started as they are due, they are fewer.
 func (w *worker) churn(ctx context.Context, r request) (message, error) {
 	var (
 		all     sync.WaitGroup
 		mu      sync.Mutex
 		samples []float64
 		failed  atomic.Pointer[error]
-		under   = make(chan struct{}, r.N) // no more than a second's worth at once
-		tick    = time.NewTicker(time.Second / time.Duration(r.N))
+		under   = make(chan struct{}, r.N)
 		begun   = time.Now()
 	)
-	defer tick.Stop()
-	for i := 0; time.Since(begun) < time.Duration(r.Seconds)*time.Second; i++ {
-		<-tick.C
+	for i := 0; i < r.N*r.Seconds && time.Since(begun) < time.Duration(r.Seconds)*time.Second; i++ {
+		time.Sleep(time.Until(begun.Add(time.Duration(i) * time.Second / time.Duration(r.N))))
+		if failed.Load() != nil {
+			break
+		}
 		under <- struct{}{}
 		all.Go(func() {
 			defer func() { <-under }()

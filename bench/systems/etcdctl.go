@@ -60,8 +60,10 @@ func (c *etcdctlCandidate) Campaign(ctx context.Context) error {
 	return nil
 }
 
-func (c *etcdctlCandidate) Resign(context.Context) error {
+func (c *etcdctlCandidate) Resign(ctx context.Context) error {
 	c.cmd.Process.Signal(os.Interrupt)
-	c.cmd.Wait() // 130: it was interrupted
-	return nil
+	return Heed(ctx, func() error {
+		c.cmd.Wait() // 130: it was interrupted
+		return nil
+	})
 }

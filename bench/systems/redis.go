@@ -46,14 +46,19 @@ type rueidisCandidate struct {
 	unlock context.CancelFunc
 }
 
-func (c *rueidisCandidate) Campaign(ctx context.Context) (err error) {
-	_, c.unlock, err = c.locker.WithContext(context.WithoutCancel(ctx), c.path)
-	return err
+// Campaign does not give ctx to the library, for which that is how long the lock is held.
+func (c *rueidisCandidate) Campaign(ctx context.Context) error {
+	return Heed(ctx, func() (err error) {
+		_, c.unlock, err = c.locker.WithContext(context.WithoutCancel(ctx), c.path)
+		return err
+	})
 }
 
-func (c *rueidisCandidate) Resign(context.Context) error {
-	c.unlock()
-	return nil
+func (c *rueidisCandidate) Resign(ctx context.Context) error {
+	return Heed(ctx, func() error {
+		c.unlock()
+		return nil
+	})
 }
 
 var redisRedsync = &System{

@@ -80,6 +80,18 @@ func Find(name string) *System {
 	return nil
 }
 
+// Heed runs what takes no context. When ctx ends it is left to itself: some libraries wait for what never comes.
+func Heed(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // without is for clients of systems that have no observers.
 type without struct{}
 

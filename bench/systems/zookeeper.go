@@ -60,8 +60,8 @@ func (c zookeeperClient) Close() error {
 
 type zookeeperCandidate struct{ lock *zk.Lock }
 
-func (c zookeeperCandidate) Campaign(context.Context) error { return c.lock.Lock() }
-func (c zookeeperCandidate) Resign(context.Context) error   { return c.lock.Unlock() }
+func (c zookeeperCandidate) Campaign(ctx context.Context) error { return Heed(ctx, c.lock.Lock) }
+func (c zookeeperCandidate) Resign(ctx context.Context) error   { return Heed(ctx, c.lock.Unlock) }
 
 type zookeeperFloor struct {
 	conn *zk.Conn
