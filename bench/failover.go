@@ -12,7 +12,7 @@ import (
 
 const (
 	failoverTTL   = 3 * time.Second
-	failoverLimit = 30 * time.Second // ten times as long as it should take
+	failoverLimit = 20 * time.Second // several times as long as it should take
 )
 
 // death is from a leader's SIGKILL, which closes its connections, to the knowledge of the next.

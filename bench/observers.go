@@ -58,7 +58,7 @@ func observe(ctx context.Context, b *bench, r row, n, clients int) error {
 		}
 		return err
 	})
-	o := course{rounds: b.pick(50, 10), limit: time.Minute, peers: time.Minute}
+	o := course{rounds: b.pick(50, 10), limit: time.Minute, peers: time.Duration(b.pick(60, 12)) * time.Second}
 	_, err = b.rounds(ctx, o, r, ready, func(ctx context.Context, i int, c *contender, p *pair) error {
 		id := fmt.Sprintf("%s %d", c.Name, i)
 		least, err := watch.hears(ctx, id, func() error {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -26,7 +25,7 @@ var (
 // plotted are the rows of a theme that there is a plot of: at least two systems have a figure there.
 func (r *results) plotted(t *theme) (rows []row) {
 	for _, row := range t.rows {
-		if row.plot && len(r.drawn(row)) > 1 {
+		if row.plot != "" && len(r.drawn(row)) > 1 {
 			rows = append(rows, row)
 		}
 	}
@@ -59,7 +58,7 @@ func (r *results) plots(dir string) error {
 	}
 	for _, t := range r.themes() {
 		for _, row := range r.plotted(t) {
-			if err := draws(filepath.Join(dir, row.key+".svg"), caption(t, row), row, r.drawn(row)); err != nil {
+			if err := draws(filepath.Join(dir, row.key+".svg"), sized(row.plot, r.Quick), row, r.drawn(row)); err != nil {
 				return err
 			}
 		}
@@ -67,44 +66,32 @@ func (r *results) plots(dir string) error {
 	return nil
 }
 
-// caption is the title of a plot.
-func caption(t *theme, row row) string {
-	title := strings.ToUpper(row.title[:1]) + row.title[1:]
-	if t.title == latency {
-		return title
-	}
-	return t.title + ": " + row.title
-}
-
 // draws shows medians as dots, with a line from the tenth to the ninetieth percentile, and the floor of each system's
 // store. The axis begins at zero, or is logarithmic if the systems are far apart.
 func draws(file, title string, row row, figures []*figure) error {
 	p := plot.New()
-	p.Title.Text, p.Title.TextStyle.Font.Size, p.Title.Padding = title, 13, vg.Points(6)
+	p.Title.Text, p.Title.TextStyle.Font.Size, p.Title.Padding = title, 13, vg.Points(20) // for the legend
 	low, high := extent(figures)
-	p.X.Label.Text = legend(figures)
 	if far := high/low > 10; far {
 		p.X.Scale = plot.LogScale{}
 		p.X.Min, p.X.Max = low/2, high*math.Pow(2*high/low, 0.17)
-		p.X.Label.Text += "; logarithmic axis"
 	} else {
-		p.X.Min, p.X.Max = 0, high*1.17
+		p.X.Min, p.X.Max = 0, high*1.15
 	}
 	p.X.Tick.Marker = ticks{row.unit, p.X.Min > 0}
-	p.X.Label.TextStyle.Font.Size, p.X.Label.TextStyle.Color = 10, others
 	p.Y.Min, p.Y.Max = -0.6, float64(len(figures))-0.4
 	p.Y.Tick.Length, p.Y.LineStyle.Width = 0, 0
 	p.Y.Padding = vg.Points(32) // a browser may have only a wider font than the one that the labels were measured with
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Width = pale, 0
-	p.Add(grid)
+	p.Add(grid, newLegend(p, figures))
 	names := make([]plot.Tick, len(figures))
 	for i, f := range figures {
 		y := float64(len(figures) - 1 - i)
 		names[i] = plot.Tick{Value: y, Label: f.System}
 		d := newDot(y, f)
 		labels, err := plotter.NewLabels(plotter.XYLabels{
-			XYs: plotter.XYs{{X: max(d.high, d.median), Y: y}}, Labels: []string{row.unit.format(f.median())},
+			XYs: plotter.XYs{{X: max(d.high, d.median, d.floor), Y: y}}, Labels: []string{row.unit.format(f.median())},
 		})
 		if err != nil {
 			return err
@@ -117,16 +104,30 @@ func draws(file, title string, row row, figures []*figure) error {
 	return p.Save(20*vg.Centimeter, vg.Length(len(figures))*0.8*vg.Centimeter+2.8*vg.Centimeter, file)
 }
 
-// legend says what is seen.
-func legend(figures []*figure) string {
+// legend says below the title what is seen.
+type legend struct {
+	text  string
+	style draw.TextStyle
+}
+
+func newLegend(p *plot.Plot, figures []*figure) legend {
 	text := "dot: median"
 	if slices.ContainsFunc(figures, func(f *figure) bool { return len(f.Samples) > 1 }) {
-		text += "; line: 10th to 90th percentile"
+		text += "; line: p10 to p90"
 	}
 	if slices.ContainsFunc(figures, func(f *figure) bool { return len(f.Floor) > 0 }) {
-		text += "; red: the floor of its store"
+		text += "; red: floor of its store"
 	}
-	return text
+	if p.X.Min > 0 {
+		text += "; log axis"
+	}
+	style := p.Title.TextStyle
+	style.Font.Size, style.Color, style.XAlign, style.YAlign = 10, others, draw.XLeft, draw.YBottom
+	return legend{text, style}
+}
+
+func (l legend) Plot(c draw.Canvas, _ *plot.Plot) {
+	c.FillText(l.style, vg.Point{X: c.Min.X, Y: c.Max.Y + vg.Points(4)}, l.text)
 }
 
 // extent is from the least to the most that is shown.
@@ -193,7 +194,7 @@ func (t ticks) Ticks(low, high float64) (all []plot.Tick) {
 		}
 		return all
 	}
-	few := math.Log10(high/low) < 3
+	few := math.Log10(high/low) < 2.2
 	for power := math.Floor(math.Log10(low)); power <= math.Ceil(math.Log10(high)); power++ {
 		for _, m := range []float64{1, 2, 5} {
 			v := m * math.Pow(10, power)

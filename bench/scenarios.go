@@ -22,7 +22,7 @@ type row struct {
 	title string
 	unit  unit
 	ttl   time.Duration // what the figure is compared with, if it is a failover
-	plot  bool
+	plot  string        // title of its plot, if it has one
 }
 
 const (
@@ -38,27 +38,27 @@ const (
 
 // scenarios are all that is measured, in the order of the report.
 var scenarios = []*scenario{
-	{"cold", latency, []row{{key: "cold", title: "cold start: connect, be elected", plot: true}}, cold},
-	{"warm", latency, []row{{key: "warm", title: "elected, with a session", plot: true}}, warm},
+	{"cold", latency, []row{{key: "cold", title: "cold start: connect, be elected", plot: "Cold start: connect, be elected"}}, cold},
+	{"warm", latency, []row{{key: "warm", title: "elected, with a session", plot: "One more election of a process that has a session"}}, warm},
 	{"handover", latency, []row{
-		{key: "handover-settled", title: "handover, successor has waited", plot: true},
-		{key: "handover-fresh", title: "handover, successor has just come", plot: true},
+		{key: "handover-settled", title: "handover, successor has waited", plot: "Handover, the successor has waited"},
+		{key: "handover-fresh", title: "handover, successor has just come", plot: "Handover, the successor has just come"},
 	}, handover},
-	{"death", dying, []row{{key: "death", title: "a process is killed", ttl: failoverTTL, plot: true}}, death},
-	{"silence", dying, []row{{key: "silence", title: "a machine falls silent", ttl: failoverTTL, plot: true}}, silence},
+	{"death", dying, []row{{key: "death", title: "a process is killed", ttl: failoverTTL, plot: "Failover, a process is killed (TTL 3 s)"}}, death},
+	{"silence", dying, []row{{key: "silence", title: "a machine falls silent", ttl: failoverTTL, plot: "Failover, a machine falls silent (TTL 3 s)"}}, silence},
 	{"question", asking, []row{{key: "question", title: "processor time of the answer"}}, question},
 	{"observers", telling, []row{
 		{key: "observers-1", title: "1 observer is told"},
 		{key: "observers-100", title: "100 in a process are told"},
-		{key: "observers-10000", title: "10,000 in a process are told", plot: true},
+		{key: "observers-10000", title: "10,000 in a process are told", plot: "10,000 observers in a process are told of a new leader"},
 		{key: "observers-apart", title: "500 with a connection each are told"},
 	}, observers},
 	{"scale", scaling, []row{
 		{key: "scale-enter", title: "time for all to be elected"},
-		{key: "scale-close", title: "the leader closes: until all are led elsewhere", plot: true},
+		{key: "scale-close", title: "the leader closes: until all are led elsewhere", plot: "The leader of %scale elections closes: until all are led elsewhere"},
 		{key: "scale-gaps", title: "paths that were seen empty meanwhile", unit: count},
 		{key: "scale-lead-memory", title: "memory of one that leads", unit: memory},
-		{key: "scale-wait-memory", title: "memory of one that waits", unit: memory, plot: true},
+		{key: "scale-wait-memory", title: "memory of one that waits", unit: memory, plot: "Memory of a candidate that waits, of %scale"},
 		{key: "scale-lead-goroutines", title: "goroutines of one that leads", unit: count},
 		{key: "scale-wait-goroutines", title: "goroutines of one that waits, its caller's among them", unit: count},
 		{key: "scale-commits", title: "commits for each that enters", unit: count},
@@ -66,7 +66,7 @@ var scenarios = []*scenario{
 		{key: "scale-idle-cpu", title: "CPU of both processes and etcd, idle", unit: percent},
 	}, scale},
 	{"crowd", crowding, []row{
-		{key: "crowd-handover", title: "handover", plot: true},
+		{key: "crowd-handover", title: "handover", plot: "Handover among %crowd candidates"},
 		{key: "crowd-commits", title: "commits for a handover", unit: count},
 		{key: "crowd-crash", title: "the leader's process is killed, TTL 3 s", ttl: failoverTTL},
 		{key: "crowd-crash-commits", title: "commits for a crash", unit: count},

@@ -32,7 +32,7 @@ func (r *results) report(w io.Writer, s style) error {
 		if s.plots != "" {
 			fmt.Fprintln(w)
 			for _, row := range r.plotted(t) {
-				fmt.Fprintf(w, "![%s](%s/%s.svg)\n", caption(t, row), s.plots, row.key)
+				fmt.Fprintf(w, "![%s](%s/%s.svg)\n", sized(row.plot, r.Quick), s.plots, row.key)
 			}
 		}
 		if err := r.percentiles(w, t, s); err != nil {

@@ -54,10 +54,15 @@ func duration(v float64) string {
 	}
 }
 
-// ratio has two digits: more are noise.
+// ratio has about two digits: more are noise.
 func ratio(v float64) string {
-	if v >= 10 {
+	switch {
+	case v >= 10:
 		return fmt.Sprintf("%.0f×", v)
+	case v >= 1:
+		return fmt.Sprintf("%.1f×", v)
+	case v >= 0.1:
+		return fmt.Sprintf("%.2f×", v)
 	}
-	return fmt.Sprintf("%.2g×", v)
+	return fmt.Sprintf("%.1g×", v)
 }

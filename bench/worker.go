@@ -45,6 +45,9 @@ func (w *worker) do(ctx context.Context, r request) (m message, err error) {
 		c := w.led[r.ID]
 		delete(w.led, r.ID)
 		w.mu.Unlock()
+		if c == nil {
+			return m, fmt.Errorf("%s does not lead", r.ID)
+		}
 		return m, c.Resign(ctx)
 	case "observe":
 		return m, w.observe(ctx, r)
