@@ -70,6 +70,9 @@ func (o *doctorOptions) run(ctx context.Context, w io.Writer) error {
 	}
 	defer x.client.Close()
 	defer x.l.Close(ctx) // it has no nodes that could fail to stop
+	if err := x.checkPath(); err != nil {
+		return err
+	}
 	if err := x.run(ctx); err != nil {
 		return err
 	}

@@ -51,6 +51,20 @@ func (x *examination) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// checkPath refuses a path that no election can have, before anything is asked.
+func (x *examination) checkPath() error {
+	if x.path == "" {
+		return nil
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel() // names are looked at first, and etcd is not asked
+	var config *locked.ConfigError
+	if _, err := x.l.Leader(ended, x.path); errors.As(err, &config) {
+		return config
+	}
+	return nil
+}
+
 // report tells what was found, and counts what fails.
 func (x *examination) report(checks ...finding) error {
 	for _, f := range checks {
