@@ -17,7 +17,8 @@ import (
 // expected are warnings and errors that a sound server of ours logs at each
 // start. They become debug records.
 var expected = []string{
-	"scheme is http or unix while key and cert files are present", // on loopback
+	"scheme is http or unix while key and cert files are present", // on loopback, without access to keys
+	"scheme is http or unix while --client-cert-auth is enabled",  // the same
 	"simple token is not cryptographically signed",
 	"Failed to detect schema version", // of a new database, for some seconds
 	"failed to update storage version",
