@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,39 +72,62 @@ func (p params) addBody(contentType string, body []byte, names []string) error {
 }
 
 func (p params) addJSON(body []byte, names []string) error {
-	var object map[string]any
+	var whole map[string]json.RawMessage
 	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	if err := d.Decode(&object); err != nil {
+	if err := d.Decode(&whole); err != nil || whole == nil {
 		return badField("body", string(body), "must be one JSON object: "+jsonTrouble(err))
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return badField("body", string(body), "must be one JSON object, and nothing after it")
 	}
-	for name, v := range object {
-		var s string
-		switch v := v.(type) {
-		case nil:
-			continue
-		case string:
-			s = v
-		case json.Number:
-			s = v.String()
-		case bool:
-			s = strconv.FormatBool(v)
-		default:
-			return badField(name, "", "must be a string, a number or a boolean")
+	// What follows cannot fail: it is one JSON object. A map does not tell of a name that is given twice.
+	d = json.NewDecoder(bytes.NewReader(body))
+	_, _ = d.Token()
+	for given := map[string]bool{}; d.More(); {
+		t, _ := d.Token()
+		name := t.(string)
+		var raw json.RawMessage
+		_ = d.Decode(&raw)
+		if given[name] {
+			return badField(name, string(raw), "is given twice")
 		}
-		if err := p.add(name, s, names); err != nil {
+		given[name] = true
+		if err := p.addJSONValue(name, raw, names); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (p params) addJSONValue(name string, raw json.RawMessage, names []string) error {
+	switch raw[0] {
+	case 'n': // null: as if it were not there
+		return nil
+	case '{', '[':
+		return badField(name, "", "must be a string, a number or a boolean")
+	case '"':
+		if halfPair.Match(wholeEscapes.ReplaceAll(raw, nil)) {
+			return badField(name, string(raw), `must be text: a surrogate such as \ud83d is half a character, and must be one of a pair`)
+		}
+		var s string
+		_ = json.Unmarshal(raw, &s) // it is a string
+		return p.add(name, s, names)
+	}
+	return p.add(name, string(raw), names)
+}
+
+// [encoding/json] puts U+FFFD where half a character is escaped. What is left of a string without its other escapes shows it.
+var (
+	wholeEscapes = regexp.MustCompile(`\\(?:[^u]|u[dD][89abAB]..\\u[dD][c-fC-F]..)`)
+	halfPair     = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
+)
+
 // jsonTrouble says what is wrong with JSON to those who do not know Go.
 func jsonTrouble(err error) string {
 	var kind *json.UnmarshalTypeError
+	if err == nil {
+		return "this is null"
+	}
 	if errors.As(err, &kind) {
 		return "this is one " + kind.Value
 	}

@@ -43,6 +43,10 @@ func TestBadInput(t *testing.T) {
 		{"POST", campaign, `{"value":["x"]}`, 400, "value"},
 		{"POST", campaign, `{"value":"x","more":1}`, 400, "more"},
 		{"POST", campaign, "{\"value\":\"\xff\"}", 400, "body"},
+		{"POST", campaign, `{"value":"x","value":"y"}`, 400, "value"},
+		{"POST", campaign, `{"value":"x","id":null,"\u0069d":"a"}`, 400, "id"},
+		{"POST", campaign, `{"value":"x","id":"\ud83d"}`, 400, "id"},
+		{"POST", campaign, `{"value":"\\\uDe00\ud83d"}`, 400, "value"},
 		{"POST", campaign, "value=" + strings.Repeat("x", 600<<10), 400, "value"},
 		{"POST", campaign, "value=" + strings.Repeat("x", 2<<20), 413, ""},
 		{"POST", "/v1/elections/a%3A%3A%3Ab/campaign", "value=x", 400, "path"},
@@ -75,6 +79,24 @@ func TestBadInput(t *testing.T) {
 		}
 		if p["detail"] == "" || p["title"] == "" || p["type"] == "" {
 			t.Errorf("%s %.60s: problem %v", test.method, test.path, p)
+		}
+	}
+}
+
+// What JSON says is what is taken.
+func TestJSON(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"value":"\ud83d\uDE00"}`: "😀", `{"value":"\\ud83d"}`: `\ud83d`, `{"value":"\ufffd\u0041"}`: "\ufffdA",
+		`{"value":"\n\ud83d\ude00\ud83d\ude00"}`: "\n😀😀", `{"value":1.50}`: "1.50", ` {"value":true} `: "true",
+	} {
+		p := params{}
+		if err := p.addJSON([]byte(body), []string{"value"}); err != nil || p["value"] != want {
+			t.Errorf("%s is %q, want %q: %v", body, p["value"], want, err)
+		}
+	}
+	for _, body := range []string{"null", "[]", `"value"`, "1", "{} {}", `{"value":"\udc00\ud83d"}`} {
+		if err := (params{}).addJSON([]byte(body), []string{"value"}); err == nil {
+			t.Errorf("%s is taken", body)
 		}
 	}
 }
