@@ -106,7 +106,7 @@ func (a *Agent) campaign(w http.ResponseWriter, r *http.Request) error {
 		c.run()
 		a.registry.remove(c)
 	}()
-	first, err := c.first(r.Context(), events)
+	first, err := c.first(r.Context(), events, a.ending)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (a *Agent) campaign(w http.ResponseWriter, r *http.Request) error {
 		err = c.addEvent(s, first)
 	}
 	if err == nil && s.flush() == nil {
-		c.tellAll(r.Context(), s, events, quiet)
+		c.tellAll(r.Context(), s, events, quiet, a.ending)
 	}
 	return nil
 }
@@ -205,7 +205,7 @@ func (c *candidacy) heartbeat() time.Duration {
 }
 
 // first waits for the first event, or for the reason why there is none.
-func (c *candidacy) first(ctx context.Context, events <-chan locked.Event) (locked.Event, error) {
+func (c *candidacy) first(ctx context.Context, events <-chan locked.Event, closing <-chan struct{}) (locked.Event, error) {
 	select {
 	case e, ok := <-events:
 		if ok {
@@ -214,13 +214,15 @@ func (c *candidacy) first(ctx context.Context, events <-chan locked.Event) (lock
 		return locked.Event{}, draining()
 	case <-c.over:
 		return locked.Event{}, c.err
+	case <-closing:
+		return locked.Event{}, draining()
 	case <-ctx.Done():
 		return locked.Event{}, ctx.Err()
 	}
 }
 
-// tellAll tells the caller what happens until the connection or the candidacy ends.
-func (c *candidacy) tellAll(ctx context.Context, s *stream, events <-chan locked.Event, quiet func()) {
+// tellAll tells the caller what happens until the connection or the candidacy ends, or the agent waits no longer for that.
+func (c *candidacy) tellAll(ctx context.Context, s *stream, events <-chan locked.Event, quiet func(), closing <-chan struct{}) {
 	tick := time.NewTimer(c.heartbeat())
 	defer tick.Stop()
 	over := c.over
@@ -240,6 +242,10 @@ func (c *candidacy) tellAll(ctx context.Context, s *stream, events <-chan locked
 		case <-over:
 			over = nil
 			quiet() // what is left of the events follows, and then the channel's end
+			continue
+		case <-closing:
+			closing = nil
+			quiet()
 			continue
 		case <-ctx.Done():
 			return

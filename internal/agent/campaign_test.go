@@ -370,6 +370,26 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// An agent that waits no longer ends every stream with a word.
+func TestDrainTimeout(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(c *Config) { c.DrainTimeout = 100 * time.Millisecond })
+	a := s.campaign("web", "a", "ttl", "2s") // hears, but does nothing
+	a.await("select")
+	b := s.campaign("web", "b", "ttl", "2s")
+	b.waits()
+	s.late = true
+	go s.stop()
+	for _, c := range []*campaigner{a, b} {
+		if order := names(c.ended()); !strings.HasSuffix(order, "end") {
+			t.Errorf("%s was told: %s", c.id, order)
+		}
+	}
+	for all := 1; all > 0; time.Sleep(time.Millisecond) { // what the first one was told runs out
+		all, _ = s.agent.registry.count()
+	}
+}
+
 func names(events []event) string {
 	var list []string
 	for _, e := range events {
