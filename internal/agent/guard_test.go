@@ -56,7 +56,9 @@ func TestConfigRefusals(t *testing.T) {
 // do sends a request with headers, and gives the status and the type of the problem.
 func (s *server) do(method, path string, header http.Header) (int, string) {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, nil)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, s.url+path, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -69,6 +71,9 @@ func (s *server) do(method, path string, header http.Header) (int, string) {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if resp.Header.Get("Content-Type") == "text/event-stream" { // it does not end
+		return resp.StatusCode, ""
+	}
 	body, _ := io.ReadAll(resp.Body)
 	_, kind, _ := strings.Cut(string(body), `"urn:locked:`)
 	kind, _, _ = strings.Cut(kind, `"`)
