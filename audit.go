@@ -84,7 +84,7 @@ func (l *Locker) orphans(path string, lease int64, seen *snapshot, gap bool) []e
 	busy := false
 	if c := l.contests[path]; c != nil {
 		for _, n := range c.nodes {
-			busy = busy || n.candidate.Busy()
+			busy = busy || n.candidate.Busy() || n.candidate.Unaware(&c.view, view.Path.Mod)
 		}
 	}
 	return election.Sweep(path, &view, lease, func(nonce string) bool { return l.owns(path, nonce) }, busy, gap)

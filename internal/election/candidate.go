@@ -113,6 +113,12 @@ func (c *Candidate) Busy() bool {
 	return c.believing || c.asked != Idle || c.doubt || c.place == Stranded || c.pathMod != 0
 }
 
+// Unaware reports whether the candidate may have been elected at that revision and not know it yet: it waits, and its view has
+// not come so far.
+func (c *Candidate) Unaware(v *View, revision int64) bool {
+	return c.place == Queued && v.Revision < revision
+}
+
 // AskedLease is the lease that the transaction under way, or else the last one, names as the candidate's own.
 func (c *Candidate) AskedLease() int64 { return c.askedLease }
 

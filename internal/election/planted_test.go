@@ -61,7 +61,7 @@ var planted = []bug{
 		"law 5",
 	},
 	{
-		"a claim does not look for its own place in the queue", "two and a pause",
+		"a claim does not look for its own place in the queue", "two, a pause and any fault",
 		[]edit{{"txn.go", "modified(queue+c.key.Nonce, c.key.Mod),\n			{Key", "\n			{Key"}},
 		"law 5",
 	},
@@ -88,6 +88,11 @@ var planted = []bug{
 	{
 		"an audit does not ask who owns a key", "two and any two faults",
 		[]edit{{"sweep.go", "k.Lease == lease && !owned(k.Nonce)", "k.Lease == lease"}},
+		"law 2",
+	},
+	{
+		"an audit takes the PATH of who does not know yet that it was elected", "two, stops, deletions by hand and audits",
+		[]edit{{"candidate.go", "return c.place == Queued && v.Revision < revision", "return false"}},
 		"law 2",
 	},
 	{

@@ -25,12 +25,17 @@ func of(n int8, kinds ...fault) map[fault]int8 {
 	return out
 }
 
-// searches are the worlds that are searched. In the first part of them nothing takes long enough to end a lease.
+// searches are the worlds that are searched. In those of the middle nothing takes long enough to end a lease.
 var searches = []config{
+	{name: "two, a pause and any fault", procs: 2, entered: true, lag: atOnce, leap: ttl, ticks: 1, all: 1, of: of(1, anything...)},
+
 	{name: "one, a pause and two faults", procs: 1, lag: 1, leap: ttl, ticks: 1, all: 2, of: of(1, lose, fresh, stop, sweep)},
 	{name: "one and a stranger", procs: 1, entered: true, all: 4, of: of(1, hand, stop, lose, foreign)},
 	{name: "two enter", procs: 2, all: 1, of: of(1, anything...)},
 	{name: "two and any two faults", procs: 2, entered: true, all: 2, of: of(2, anything...)},
+	{name: "two, stops, transfers and lost answers", procs: 2, entered: true, all: 3, of: of(1, transfer, stop, lose)},
+	{name: "two, stops, new leases and lost answers", procs: 2, entered: true, all: 3, of: of(1, fresh, stop, lose)},
+	{name: "two, stops, deletions by hand and audits", procs: 2, entered: true, all: 3, of: of(1, stop, hand, sweep)},
 	{name: "two and their work", procs: 2, entered: true, guarded: true, all: 2, of: of(2, stop, work, transfer, hand)},
 	{name: "three and any fault", procs: 3, entered: true, all: 1, of: of(1, anything...)},
 	{name: "three and any two faults", procs: 3, entered: true, lag: 1, all: 2, of: of(1, anything...)},
@@ -38,14 +43,17 @@ var searches = []config{
 	{name: "one and its leases", procs: 1, entered: true, lag: 2, leap: 2 * ttl / 5, ticks: 3, all: 2, of: of(1, slow, raft, fresh, lose)},
 	{name: "one and a new lease", procs: 1, entered: true, lag: 1, leap: ttl / 2, ticks: 2, all: 3, of: of(1, slow, raft, fresh)},
 	{name: "two and slow renewals", procs: 2, entered: true, lag: atOnce, leap: ttl / 2, ticks: 2, all: 1, of: of(1, slow)},
-	{name: "two and a pause", procs: 2, entered: true, lag: atOnce, leap: ttl, ticks: 1, all: 1, of: of(1, stop)},
+	{name: "two, a pause, a new leader of etcd and a lost answer", procs: 2, entered: true, lag: atOnce, leap: ttl, ticks: 1, all: 2, of: of(1, raft, lose)},
 }
 
 // largeSearches are for those who have the time.
 var largeSearches = []config{
 	{name: "two and any three faults", procs: 2, entered: true, all: 3, of: of(2, anything...)},
 	{name: "two enter, two faults", procs: 2, all: 2, of: of(1, anything...)},
-	{name: "two, a pause and any fault", procs: 2, entered: true, leap: ttl, ticks: 1, all: 1, of: of(1, anything...)},
+	{name: "two, a pause and any fault, late watches", procs: 2, entered: true, leap: ttl, ticks: 1, all: 1, of: of(1, anything...)},
+	{name: "two, a pause, a crash and a lost answer", procs: 2, entered: true, lag: atOnce, leap: ttl, ticks: 1, all: 2, of: of(1, crash, lose)},
+	{name: "two, a pause, a new lease and a lost answer", procs: 2, entered: true, lag: atOnce, leap: ttl, ticks: 1, all: 2, of: of(1, fresh, lose)},
+	{name: "two, new leaders of etcd and slow renewals", procs: 2, entered: true, lag: atOnce, leap: ttl / 2, ticks: 2, all: 2, of: of(1, slow, raft)},
 	{name: "two and new leaders of etcd", procs: 2, entered: true, lag: 1, leap: ttl / 2, ticks: 2, all: 2, of: of(1, slow, raft)},
 	{name: "two and new leases", procs: 2, entered: true, lag: 1, leap: ttl / 2, ticks: 2, all: 2, of: of(1, fresh, lose, slow)},
 	{name: "three and any two faults, late watches", procs: 3, entered: true, all: 2, of: of(1, anything...)},

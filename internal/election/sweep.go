@@ -6,7 +6,8 @@ package election
 // The view must be exact and read after the lease's keys were listed. Owned tells whether anybody here has a use for a
 // nonce, or may have one: nonces are registered before they are sent and never taken up again once they were given up,
 // so a key on our lease that nobody owns now never will be owned. Busy says that a candidate of this election here leads,
-// asks or reads, so that a PATH without a term may be about to be repaired.
+// asks or reads, so that a PATH without a term may be about to be repaired; or that one may have been elected as PATH was put,
+// and not know it yet, nor that the term has ended: it would believe in it while somebody else enters.
 //
 // With gap, a term that nobody owns is ended without a successor: for when the successor's lease must not be used.
 func Sweep(path string, v *View, lease int64, owned func(nonce string) bool, busy, gap bool) []Txn {

@@ -241,7 +241,8 @@ func (p *proc) tidy() bool {
 		var v View
 		v.Reset(path, s.rev, s.changes)
 		p.tidying = nil
-		for _, txn := range Sweep(path, &v, p.listed, p.cand.Owns, p.cand.Busy(), p.w.may(deny) && p.w.luck.chance(4)) {
+		busy := p.cand.Busy() || p.cand.Unaware(&p.view, v.Path.Mod)
+		for _, txn := range Sweep(path, &v, p.listed, p.cand.Owns, busy, p.w.may(deny) && p.w.luck.chance(4)) {
 			p.tidying = append(p.tidying, &flight{from: p.slot(), seed: p.seed, txn: txn, sweep: true})
 		}
 		return true
