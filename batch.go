@@ -119,10 +119,8 @@ func (l *Locker) nextBatch() []order {
 		size += o.txn.Size()
 		batch = append(batch, o)
 	}
-	l.orders.queue = l.orders.queue[taken:]
-	if len(behind) > 0 {
-		l.orders.queue = append(behind, l.orders.queue...)
-	}
+	clear(l.orders.queue[:taken]) // ten thousand transactions would otherwise stay for as long as a few are behind them
+	l.orders.queue = append(behind, l.orders.queue[taken:]...)
 	return batch
 }
 

@@ -16,10 +16,8 @@ type contest struct {
 	path   string
 	leader atomic.Pointer[Leader]
 
-	view  election.View
-	term  election.Key // as last announced
-	known bool         // anything was announced
-	told  int64        // revision up to which everything was announced
+	view election.View
+	told int64 // revision up to which everything was announced; 0 while nothing was
 
 	nodes    []*Node // that run
 	subs     []*subscription
@@ -104,26 +102,24 @@ func (c *contest) changed() {
 
 // announce tells everybody who listens that the term was so at a revision, unless they know already.
 func (c *contest) announce(term election.Key, revision int64) {
-	if c.known && revision <= c.told {
+	if revision <= c.told {
 		return
 	}
+	first := c.told == 0
 	c.told = revision
-	same := c.known && term.Create == c.term.Create
-	if same && term.Mod == c.term.Mod {
+	was, is := c.leader.Load(), leaderOf(c.path, term)
+	if !first && is == *was {
 		return
 	}
-	same = same && term.Data == c.term.Data // but on another lease
-	c.known, c.term = true, term
-	leader := leaderOf(c.path, term)
-	c.leader.Store(&leader)
-	if !same {
+	c.leader.Store(&is)
+	if first || is.Token != was.Token || is.ID != was.ID || is.Value != was.Value { // otherwise it is on another lease
 		c.tell(c.state(), everybody)
 	}
 }
 
 // state is the event that says who leads.
 func (c *contest) state() Event {
-	if !c.term.Exists() {
+	if c.leader.Load().Token == 0 {
 		return Event{Kind: Vacant, Path: c.path, Revision: c.told}
 	}
 	return c.about(Change)
@@ -182,7 +178,7 @@ func (l *Locker) listen(s *subscription, path string) {
 		s.node.contest.Store(c)
 	}
 	c.follow()
-	if c.known {
+	if c.told != 0 {
 		e := c.state()
 		e.At = time.Now()
 		s.push(e)

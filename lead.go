@@ -1,7 +1,6 @@
 package locked
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,38 +110,29 @@ func (n *Node) quit(c *campaign) {
 
 // begin starts the node, for a campaign if there is one.
 func (n *Node) begin(ctx context.Context, c *campaign) error {
-	s := &starting{campaign: c}
+	s := &starting{campaign: c, checks: c != nil && n.check != nil}
 	start := func(answer func(error)) {
 		s.answer = answer
+		s.limit = time.AfterFunc(n.l.timeout, func() { n.l.post(func() { n.late(s) }) })
 		n.start(s)
 	}
-	limited, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go n.limit(limited, s, cancel)
-	err := n.l.ask(limited, start, func(_ error, _ func(error)) { n.abort(s, cmp.Or(ctx.Err(), n.l.unreached())) })
+	err := n.l.ask(ctx, start, func(err error, _ func(error)) { n.abort(s, err) })
 	if err != nil && !errors.Is(err, ErrStarted) && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("locked: starting %s at %s: %w", n.id, n.path, err)
 	}
 	return err
 }
 
-// limit gives up a start that takes longer than etcd may. A campaign waits for the node's check however long that takes,
+// late gives up a start that takes longer than etcd may. A campaign waits for the node's check however long that takes,
 // and from then on at least as long.
-func (n *Node) limit(ctx context.Context, s *starting, giveUp func()) {
-	waits := s.campaign != nil && n.check != nil
-	look := func() {
-		switch waited := waits; {
-		case waited && n.entering == s && n.unfit:
-		case waited:
-			waits = false
-		default:
-			giveUp()
-		}
-	}
-	for ctx.Err() == nil {
-		if pause(ctx, n.l.timeout); ctx.Err() == nil {
-			n.l.post(look)
-		}
+func (n *Node) late(s *starting) {
+	switch {
+	case s.answered:
+	case s.checks:
+		s.checks = n.entering == s && n.unfit
+		s.limit.Reset(n.l.timeout)
+	default:
+		n.abort(s, n.l.unreached())
 	}
 }
 

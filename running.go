@@ -16,11 +16,14 @@ import (
 // starting is a call of Start that has not returned.
 type starting struct {
 	campaign *campaign // nil for a plain Start
+	checks   bool      // it waits for the campaign's check
+	limit    *time.Timer
 	answer   func(error)
 	answered bool
 }
 
 func (s *starting) done(err error) {
+	s.limit.Stop()
 	s.answered = true
 	s.answer(err)
 }

@@ -25,7 +25,7 @@ type subscription struct {
 }
 
 const (
-	buffer  = 4  // events that a receiver may be behind before it counts as slow
+	buffer  = 2  // events that a receiver may be behind before it counts as slow
 	backlog = 64 // how many may be pending before they are merged
 )
 

@@ -31,11 +31,11 @@ type Candidate struct {
 
 	// What is known, at revision at.
 	at      int64
-	place   Place
 	nonce   string // of this candidacy; empty while it has none
 	next    string // of the key that a new term, a repair or a transfer puts: kept until that is known to be done
 	key     Key    // queue or term key
 	pathMod int64  // at which the candidate last put PATH; 0 once PATH is known not to be its own
+	place   Place
 
 	// What is believed.
 	believing bool
@@ -55,11 +55,11 @@ type Candidate struct {
 	doubt      bool // the outcome of the last transaction is unknown
 	pause      bool // wait before the next transaction
 	waiting    bool
+	out        bool  // the user was told that nothing is left
 	fails      int   // transactions in a row that did not commit
 	heir       int64 // lease of whom the last handover was to
 	gap        int64 // a successor's lease that must not be used, 0 if there is none
 	foreign    int64 // ModRevision of the stranger's PATH that the user was told of
-	out        bool  // the user was told that nothing is left
 }
 
 // NewCandidate gives a candidate that does not compete yet. The seed begins its nonces, so it must be unique. Belief in a
