@@ -119,8 +119,14 @@ func (l *Locker) nextBatch() []order {
 		size += o.txn.Size()
 		batch = append(batch, o)
 	}
-	clear(l.orders.queue[:taken]) // ten thousand transactions would otherwise stay for as long as a few are behind them
-	l.orders.queue = append(behind, l.orders.queue[taken:]...)
+	clear(l.orders.queue[:taken]) // what was sent would otherwise be kept as long as anything waits behind it
+	l.orders.queue = l.orders.queue[taken:]
+	switch {
+	case len(behind) > 0:
+		l.orders.queue = append(behind, l.orders.queue...)
+	case len(l.orders.queue) == 0:
+		l.orders.queue = nil
+	}
 	return batch
 }
 

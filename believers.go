@@ -37,20 +37,27 @@ func (l *Locker) expire() {
 	now := l.clock.Now()
 	next := now + suspendCheck
 	for n := range l.believers.nodes {
-		b := n.belief.Load()
-		_, believes := n.candidate.Leading()
-		switch {
-		case b.holds(now):
-			next = min(next, now+b.remaining(now))
-		case believes:
-			n.step(election.Input{What: election.Expired})
-		case n.frozen != 0 && now >= n.frozen:
-			n.overdue()
-		case n.frozen != 0:
-			next = min(next, n.frozen)
-		}
+		next = min(next, n.expire(now))
 	}
 	if len(l.believers.nodes) > 0 {
 		l.wakeAt(now, next)
 	}
+}
+
+// expire ends the belief of a node, or the wait for its work, if its time has run out, and gives the reading of the clock at
+// which it is to be looked at again.
+func (n *Node) expire(now time.Duration) (next time.Duration) {
+	b := n.belief.Load()
+	_, believes := n.candidate.Leading()
+	switch {
+	case b.holds(now):
+		return now + b.remaining(now)
+	case believes:
+		n.step(election.Input{What: election.Expired})
+	case n.frozen != 0 && now >= n.frozen:
+		n.overdue()
+	case n.frozen != 0:
+		return n.frozen
+	}
+	return now + suspendCheck
 }

@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -29,10 +30,8 @@ func (l *Locker) pace() {
 func (l *Locker) shortest() time.Duration {
 	ttl := time.Duration(0)
 	for t, keepers := range l.keepers {
-		for _, k := range keepers {
-			if len(k.nodes) > 0 && (ttl == 0 || t < ttl) {
-				ttl = t
-			}
+		if (ttl == 0 || t < ttl) && slices.ContainsFunc(keepers, func(k *keeper) bool { return len(k.nodes) > 0 }) {
+			ttl = t
 		}
 	}
 	if ttl == 0 {
@@ -67,11 +66,12 @@ func (l *Locker) beats() {
 	}
 }
 
-// laggard is a watch that has not come as far as a revision, or was not opened in time.
+// laggard is a watch that has not come as far as a revision, or waits to be opened while none was for too long: etcd opens
+// them one after the other, and many take a while.
 func (s *stream) laggard(revision int64) *feed {
 	patience := s.l.clock.Now() - s.l.timeout
 	for _, f := range s.feeds {
-		if f.opened && f.got < revision || !f.opened && f.asked < patience {
+		if f.opened && f.got < revision || !f.opened && max(f.asked, s.opened) < patience {
 			return f
 		}
 	}

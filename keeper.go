@@ -201,8 +201,8 @@ func (k *keeper) renewed(ctx context.Context, le *election.Lease, r renewal) {
 		k.lost(le.ID)
 		return
 	}
-	k.l.expire()
 	now := k.l.clock.Now()
+	k.expire(now)
 	if r.err == nil {
 		k.l.counters.renewal.add(r.took)
 		k.l.counters.verification.add(r.tookRead)
@@ -220,6 +220,15 @@ func (k *keeper) renewed(ctx context.Context, le *election.Lease, r renewal) {
 	}
 	if !le.Alive(now) {
 		k.retire(le, "not renewed in time")
+	}
+}
+
+// expire ends what has run out of the nodes that the keeper's leases carry.
+func (k *keeper) expire(now time.Duration) {
+	for n := range k.nodes {
+		if _, ok := k.l.believers.nodes[n]; ok {
+			n.expire(now)
+		}
 	}
 }
 

@@ -29,7 +29,8 @@ type stream struct {
 	out    *mailbox[*etcdserverpb.WatchRequest]
 	feeds  map[int64]*feed
 	lastID int64
-	asked  []int64 // watches that etcd has not answered to, in order
+	asked  []int64       // watches that etcd has not answered to, in order
+	opened time.Duration // reading of the clock when it last answered to one
 }
 
 // stream gives the one for new watches.
@@ -80,7 +81,7 @@ func (s *stream) sendAll(ctx context.Context, rpc etcdserverpb.Watch_WatchClient
 // told takes a response of etcd's.
 func (s *stream) told(resp *etcdserverpb.WatchResponse) {
 	if resp.Created { // the answers come in order, and that of a watch that is refused does not name it
-		resp.WatchId, s.asked = s.asked[0], s.asked[1:]
+		resp.WatchId, s.asked, s.opened = s.asked[0], s.asked[1:], s.l.clock.Now()
 	}
 	if resp.WatchId == clientv3.InvalidWatchID { // a notice of progress, of all watches
 		for _, f := range s.feeds {
