@@ -119,12 +119,10 @@ func (l *Locker) nextBatch() []order {
 		size += o.txn.Size()
 		batch = append(batch, o)
 	}
-	clear(l.orders.queue[:taken]) // what was sent would otherwise be kept as long as anything waits behind it
-	l.orders.queue = l.orders.queue[taken:]
-	switch {
-	case len(behind) > 0:
-		l.orders.queue = append(behind, l.orders.queue...)
-	case len(l.orders.queue) == 0:
+	first := taken - len(behind)
+	copy(l.orders.queue[first:], behind)
+	clear(l.orders.queue[:first]) // what was sent would otherwise be kept as long as anything waits behind it
+	if l.orders.queue = l.orders.queue[first:]; len(l.orders.queue) == 0 {
 		l.orders.queue = nil
 	}
 	return batch
