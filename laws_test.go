@@ -397,11 +397,11 @@ func TestFencedTxnIsOneRequest(t *testing.T) {
 		err := m.node.Lead(context.Background(), func(ctx context.Context, term *Term) error {
 			time.Sleep(time.Second) // what follows upon an election is over by then
 			m.link.forget()
-			_, err := term.Txn(ctx).Then(clientv3.OpPut("/k", "v")).Commit()
+			_, err := term.Txn(ctx).Then(clientv3.OpPut("/fenced", "v")).Commit()
 			return err
 		})
 		a.noError(err)
-		if n := len(m.link.requests(func(_ string, msg any) bool { return isWrite("", msg) && strings.Contains(fmt.Sprint(msg), "/k") })); n != 1 {
+		if n := len(m.link.requests(func(_ string, msg any) bool { return isWrite("", msg) && strings.Contains(fmt.Sprint(msg), "/fenced") })); n != 1 {
 			a.t.Errorf("%d requests, want 1", n)
 		}
 	})
