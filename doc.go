@@ -15,6 +15,16 @@
 //		}
 //	}
 //
+// Programs that do something while they are elected are shorter with [Node.Lead], which runs a function for each term:
+//
+//	err = n.Lead(ctx, func(ctx context.Context, term *locked.Term) error {
+//		return work(ctx, term) // until ctx ends, which is before anybody else can be elected
+//	})
+//
+// [Locker.Transfer] moves leadership to another candidate, [Node.SetValue] changes what a node announces, and
+// [NodeConfig].Check gives leadership up while the node is unfit. [Locker.Leader], [Locker.Candidates], [Locker.Elections]
+// and [Locker.Watch] look without competing. [Locker.Close] hands over what its nodes lead. It needs etcd 3.5 or later.
+//
 // # What decides
 //
 // etcd decides who is elected, by a transaction that checks the node's own candidacy; the process decides for how long it
@@ -22,15 +32,16 @@
 //
 //	time before the last verified renewal was sent + TTL - TTL/50 - Grace
 //
-// on a clock that goes on while the machine is suspended (CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS,
-// GetTickCount64 on Windows, elsewhere Go's own, which may stand still). A renewal counts once a linearizable read after
+// on a clock that goes on while the machine is suspended (CLOCK_BOOTTIME and three seconds for each suspend on Linux,
+// CLOCK_MONOTONIC on macOS, GetTickCount64 on Windows, elsewhere Go's own, which may stand still). A renewal counts once a linearizable read after
 // it was answered in the same raft term, and only in the raft term in which the lease was granted; when etcd elects a new
 // leader, the nodes' keys are moved to a new lease. TTL/50 allows for clocks that differ in rate by two percent; Grace, a
 // fifth of the TTL by default, is the time in which work can end before somebody else may begin.
 //
 // So at any instant at most one node's [Node.IsSelected] is true, whatever the network, the processes and the members of
 // etcd do. What is not promised: that nobody acts on an answer that has become old in the meantime, and anything at all
-// if a hypervisor stops the clocks of a machine. For both there is the token.
+// if a hypervisor stops the clocks of a machine, or a Linux machine does not count a suspend of less than three seconds, as
+// some do not. For these there is the token, and in etcd itself [Term.Txn], which writes only while the term holds.
 //
 // # Tokens
 //
@@ -66,5 +77,6 @@
 // # What is not safe
 //
 // Deleting by hand both the path and the keys that begin with "PATH:::term/", or revoking leases by hand, can make two
-// nodes believe to be elected for as long as their leases would have lived.
+// nodes believe to be elected for as long as their leases would have lived. So can etcd's gRPC proxy, and an etcd older than
+// 3.5: they answer from memory what must prove that a lease is alive.
 package locked

@@ -40,7 +40,8 @@ func (k Kind) String() string {
 // MarshalText gives the kind's name, as it stands in JSON.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// Event is something that happened to an election. Its zero fields say that they do not apply.
+// Event is something that happened to an election. Its zero fields say that they do not apply. At is when this process
+// noticed, or when the belief had ended that a deselect tells of.
 type Event struct {
 	Kind     Kind
 	Path     string

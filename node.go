@@ -59,8 +59,9 @@ func (l *Locker) Node(path string, cfg NodeConfig) (*Node, error) {
 // is stopped, whatever happens to etcd meanwhile; ctx bounds the start alone.
 //
 // A start that fails leaves the node stopped, and nothing in etcd beyond a TTL. It fails with the context's error, with
-// [ErrStarted], with [ErrClosed], with what etcd refused (a missing permission, a wrong password), or when etcd could not
-// be reached within the request timeout of the Locker.
+// [ErrStarted], with [ErrClosed], with [ErrStopped] after a Stop meanwhile, with what etcd refused (a missing permission, a
+// wrong password), with [ErrUnhealthy] when the node's check has not passed within the request timeout of the Locker, or
+// with [ErrUnreachable] when etcd could not be reached within that.
 func (n *Node) Start(ctx context.Context) error {
 	return n.begin(ctx, nil)
 }
@@ -88,7 +89,8 @@ func (n *Node) Stop(ctx context.Context) error {
 
 // SetValue changes what the node announces: at once in etcd if it leads or waits, and otherwise from the next start on.
 // The token and the place in the queue stay. When it returns the context's error the change is neither done nor undone:
-// the node goes on trying to make it.
+// the node goes on trying to make it. It returns [ErrStopped] when the node stops meanwhile: then the next start takes the
+// new value.
 func (n *Node) SetValue(ctx context.Context, value string) error {
 	if err := checkValue(value); err != nil {
 		return err

@@ -70,7 +70,8 @@ func WithLogger(log *slog.Logger) Option {
 	}
 }
 
-// WithTTL sets the TTL of nodes that name none, by default [DefaultTTL].
+// WithTTL sets the TTL of nodes that name none, by default [DefaultTTL]: from [MinTTL] to [MaxTTL], rounded up to whole
+// seconds.
 func WithTTL(ttl time.Duration) Option {
 	return func(o *options) (err error) {
 		o.ttl, err = checkTTL("WithTTL", ttl)

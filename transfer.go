@@ -26,8 +26,9 @@ var (
 // empty, and returns when that is elected. The old leader goes to the end of the queue. A leader with guarded work hands
 // over when that has ended. To transfer to the one that leads already does nothing.
 //
-// It returns [ErrNoLeader], [ErrNoCandidate], [ErrTransferPending], [ErrTransferFailed], or the context's error when the
-// leader did not obey in time; the request then vanishes, though a leader that has begun to obey may still hand over.
+// It returns [ErrNoLeader], [ErrNoCandidate], [ErrTransferPending], [ErrTransferFailed], [ErrUnreachable], [ErrClosed], what
+// etcd refused, or the context's error when the leader did not obey in time; the request then vanishes, though a leader that
+// has begun to obey may still hand over. Without a deadline it waits for as long as the leader's work takes.
 func (l *Locker) Transfer(ctx context.Context, path, id string) error {
 	if err := checkName("path", path, MaxPathSize); err != nil {
 		return err

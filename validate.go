@@ -27,7 +27,7 @@ type NodeConfig struct {
 	// ID names the node, by default the host's name with something random behind it. It must not contain ":::", end in
 	// ":", or contain control characters.
 	ID string
-	// Value is what the node announces when it is elected: any bytes but none.
+	// Value is what the node announces when it is elected: any bytes but none, and at most [MaxValueSize].
 	Value string
 	// TTL is how long after the last renewal an elected node that died is replaced, from one second to an hour, rounded
 	// up to whole seconds. By default it is the Locker's. etcd raises one that is shorter than one and a half of its
