@@ -25,8 +25,8 @@ and the next in line is elected within milliseconds.
 
   curl -N -d id=a -d value=10.0.0.1:80 http://127.0.0.1:7070/v1/elections/web/campaign
 
-Without --endpoints it runs an etcd of one member in this process, with its data in
---data-dir; with --endpoints it joins a real cluster.
+Without --endpoints, or a variable for it, it runs an etcd of one member in this process,
+with its data in --data-dir; with --endpoints it uses that etcd.
 
 It listens on this machine only. To be reached from elsewhere it needs --cert-file and
 --key-file, and --token-file or --trusted-ca-file. A token file has a token and the path

@@ -12,9 +12,9 @@ import (
 
 const doctorHelp = `Doctor looks whether elections can work here: whether each endpoint that was given answers;
 whether each member of etcd does, how quickly, in which version, and whether they agree on
-a leader; alarms and the size of the database; leases; and the rate of this machine's
-clock. With PATH it also looks whether this user may compete there. It changes nothing that
-others see.
+a leader; alarms and the size of the database; leases; and, on Linux, the rate of this
+machine's clock. With PATH it also looks whether this user may compete there. It changes
+nothing that others see.
 
 It exits with 0 if nothing fails, though it may warn; with 1 if etcd answers but a check
 fails: elections may go on all the same, as when one endpoint or member of three is dead;

@@ -38,7 +38,7 @@ var exitMeanings = []struct {
 	{exitUsage, "wrong usage: a command, argument, flag or variable that cannot work"},
 	{exitUnreachable, "etcd cannot be reached, or did not answer in time"},
 	{exitFailed, "something else failed, as told on stderr"},
-	{exitNotInTime, "run, transfer: not in the time that --wait or --try give"},
+	{exitNotInTime, "run, transfer: not in the time that --wait or --try give, or a transfer is pending"},
 	{exitRefused, "etcd refused: a wrong password, or a missing permission"},
 	{exitLost, "run: leadership was lost, and CMD ended for it"},
 	{exitCannotRun, "run: CMD cannot be executed"},

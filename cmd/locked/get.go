@@ -12,7 +12,8 @@ import (
 )
 
 const getHelp = `Get prints the value of the elected node, as it is in etcd now, and nothing else: so it
-can be used in scripts. With -o json it prints path, id, value, token and revision.
+can be used in scripts. With -o json it prints path, id, value, token and revision; what
+of a value is not UTF-8 is replaced there.
 
 If nobody is elected it prints nothing on stdout and exits with 1; if it could not
 find out, with another code: see locked help.`

@@ -20,6 +20,7 @@ Environment:
   not read the environment.
 
 Exit codes:
+    n  run: CMD's own, or 128 and the number of the signal that ended CMD or the waiting
 `
 
 const rootExample = `  locked demo                     see it work, with nothing else needed

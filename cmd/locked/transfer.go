@@ -16,7 +16,9 @@ const transferHelp = `Transfer makes the elected node of PATH hand over to the c
 to the next in line, and returns when that is elected. The old leader goes to the end of
 the queue. A program under "locked run" is ended first, and has its --grace for that.
 
-Nobody sees PATH empty. It exits with 1 if nobody leads or the candidate does not wait.`
+Nobody sees PATH empty. It exits with 1 if nobody leads, or the candidate does not wait or
+leaves meanwhile; and with 75 if it is not done within --wait, or another transfer is under
+way. With -o json it prints path, id, value, token and revision of the new leader.`
 
 type transferOptions struct {
 	conn   *connection

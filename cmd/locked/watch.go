@@ -20,10 +20,11 @@ It prints a line for each event:
   error    something went wrong, and is being tried again
   ping     the elected one is alive (with -v only)
 
-With --prefix it watches all elections whose paths begin with PATH, also those that begin
-later, and says of which each event is. With -o json each line is an object with kind,
-path, id, value, token, revision, cause and at; what does not apply is left out. If etcd
-cannot be reached to begin with, watch says so and exits; later it keeps trying.
+With --prefix it watches all elections whose paths begin with PATH (without PATH all), also
+those that begin later, and says of which each event is. With -o json each line is an
+object with kind, path, id, value, token, revision, cause and at; what does not apply is
+left out. If etcd cannot be reached to begin with, watch says so and exits; later it keeps
+trying.
 
 With --exec it prints nothing, and runs a shell command: for the state as it is, and for each
 change, with LOCKED_KIND (change or vacant), LOCKED_PATH, LOCKED_ID, LOCKED_VALUE and
