@@ -54,9 +54,9 @@ type Locker struct {
 }
 
 // New gives a Locker with an etcd client of its own for the endpoints, a comma-separated list of HOST:PORT, each with
-// http://, https:// or unix:// before it if that is meant. It refuses others with a [ConfigError]. It does not
-// wait for etcd, except that [WithAuth] makes it ask for a token, and refuses a wrong password: that takes the request
-// timeout at most. An endpoint where nobody answers is told of by [Node.Start] and the other calls.
+// http://, https:// or unix:// before it if that is meant. It refuses others with a [ConfigError]. It does not wait for
+// etcd, except that [WithAuth] makes it ask for a token, and refuses a wrong password: that takes the request timeout at
+// most. An endpoint where nobody answers is told of by [Node.Start] and the other calls.
 func New(endpoints string, opts ...Option) (*Locker, error) {
 	o, err := newOptions(opts)
 	if err != nil {
