@@ -20,8 +20,8 @@ half of that is over, so one with little left is dead or cut off.
 
 With -o json each line is an object with path, id, value, token (of the elected one),
 revision (of etcd, at which it entered, or its term began), and lease_left_s and
-lease_ttl_s, in seconds. A lease that this user may not ask about is "?", and 0 there. If
-there is nobody it exits with 1.`
+lease_ttl_s, in seconds. A lease that etcd does not tell of is "?", and 0 there. If there
+is nobody it exits with 1.`
 
 // contender is a candidate as the command shows it.
 type contender struct {
