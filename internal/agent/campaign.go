@@ -141,6 +141,7 @@ func (a *Agent) enter(r *http.Request, p params) (*candidacy, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.holder = accessOf(r.Context()).holder
 	ctx, cancel := context.WithTimeout(r.Context(), reentryPatience)
 	defer cancel()
 	if err := a.registry.add(ctx, c); err != nil {

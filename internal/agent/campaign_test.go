@@ -374,9 +374,9 @@ func TestDrain(t *testing.T) {
 func TestDrainTimeout(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, func(c *Config) { c.DrainTimeout = 100 * time.Millisecond })
-	a := s.campaign("web", "a", "ttl", "2s") // hears, but does nothing
+	a := s.campaign("web", "a", "ttl", "4s") // hears, but does nothing
 	a.await("select")
-	b := s.campaign("web", "b", "ttl", "2s")
+	b := s.campaign("web", "b", "ttl", "4s")
 	b.waits()
 	s.late = true
 	go s.stop()

@@ -15,12 +15,13 @@ import (
 // nobody else is elected before the last promise has run out, or the caller has said that it is done. What ends it: the
 // caller has closed its connection (leave), or the connection is lost (hold).
 type candidacy struct {
-	key   string // that its caller proves by that it is his
-	path  string
-	id    string
-	ttl   time.Duration
-	grace time.Duration
-	node  *locked.Node
+	key    string // that its caller proves by that it is his
+	holder holder // for whom it counts
+	path   string
+	id     string
+	ttl    time.Duration
+	grace  time.Duration
+	node   *locked.Node
 
 	ctx    context.Context // of Lead
 	cancel context.CancelFunc

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"net"
 	"net/http"
 	"net/netip"
@@ -66,7 +67,13 @@ func (a *Agent) knownHost(host string) bool {
 }
 
 // access is what a caller may do: use the elections below one of the prefixes.
-type access []string
+type access struct {
+	prefixes []string
+	holder   holder
+}
+
+// holder tells callers apart whose candidacies are counted: by the hash of their token, where one is required.
+type holder [sha256.Size]byte
 
 type accessKey struct{}
 
@@ -77,7 +84,7 @@ func accessOf(ctx context.Context) access {
 
 // may reports whether the path is the caller's to use.
 func (a access) may(path string) bool {
-	return slices.ContainsFunc(a, func(p string) bool { return strings.HasPrefix(path, p) })
+	return slices.ContainsFunc(a.prefixes, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 
 // within refuses a prefix of more than the caller may see. Who asks for everything, and has one prefix, means that.
@@ -85,15 +92,15 @@ func (a access) within(prefix string) (string, error) {
 	if a.may(prefix) {
 		return prefix, nil
 	}
-	if prefix == "/" && len(a) == 1 {
-		return a[0], nil
+	if prefix == "/" && len(a.prefixes) == 1 {
+		return a.prefixes[0], nil
 	}
 	return "", a.forbidden("prefix", prefix)
 }
 
 func (a access) forbidden(field, path string) error {
-	p := newProblem(http.StatusForbidden, "forbidden", "%s is not among what you may use: %s", path, strings.Join(a, ", "))
-	p.Field, p.Value, p.Want = field, path, "must begin with "+strings.Join(a, " or ")
+	p := newProblem(http.StatusForbidden, "forbidden", "%s is not among what you may use: %s", path, strings.Join(a.prefixes, ", "))
+	p.Field, p.Value, p.Want = field, path, "must begin with "+strings.Join(a.prefixes, " or ")
 	return p
 }
 
@@ -105,23 +112,23 @@ func isOpen(path string) bool {
 // authenticate finds out who asks.
 func (a *Agent) authenticate(r *http.Request) (access, error) {
 	if a.tokens == nil || isOpen(r.URL.Path) {
-		return access{a.cfg.Prefix}, nil
+		return access{prefixes: []string{a.cfg.Prefix}}, nil
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return nil, newProblem(http.StatusUnauthorized, "no-token", "a token is required: Authorization: Bearer TOKEN")
+		return access{}, newProblem(http.StatusUnauthorized, "no-token", "a token is required: Authorization: Bearer TOKEN")
 	}
-	prefixes, ok := a.tokens.find(strings.TrimSpace(token))
+	known, ok := a.tokens.find(strings.TrimSpace(token))
 	if !ok {
-		return nil, newProblem(http.StatusUnauthorized, "wrong-token", "the token is not one of this agent's")
+		return access{}, newProblem(http.StatusUnauthorized, "wrong-token", "the token is not one of this agent's")
 	}
-	var both access
-	for _, p := range prefixes {
+	both := access{holder: known.hash}
+	for _, p := range known.prefixes {
 		switch {
 		case strings.HasPrefix(p, a.cfg.Prefix):
-			both = append(both, p)
+			both.prefixes = append(both.prefixes, p)
 		case strings.HasPrefix(a.cfg.Prefix, p):
-			both = append(both, a.cfg.Prefix)
+			both.prefixes = append(both.prefixes, a.cfg.Prefix)
 		}
 	}
 	return both, nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/samcday/locked"
 )
 
 var (
@@ -242,5 +245,46 @@ func TestTooManyCandidacies(t *testing.T) {
 	}
 	if n := s.agent.listener.open.Load(); n > 20 {
 		t.Errorf("%d connections are open, 20 are allowed", n)
+	}
+}
+
+// One token cannot take the candidacies of all.
+func TestShareOfAToken(t *testing.T) {
+	r, l := newRegistry(8), testLocker(t)
+	add := func(id string, h holder) *candidacy {
+		t.Helper()
+		c, err := newCandidacy(l, "/web", locked.NodeConfig{ID: id, Value: "v"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.holder = h
+		if err := r.add(t.Context(), c); err != nil {
+			var p *problem
+			if !errors.As(err, &p) || p.Status != http.StatusTooManyRequests {
+				t.Error(err)
+			}
+			return nil
+		}
+		return c
+	}
+	one, other := holder{1}, holder{2}
+	first := add("a", one)
+	if first == nil || add("b", one) == nil {
+		t.Fatal("a token does not get a quarter of the candidacies")
+	}
+	if add("c", one) != nil {
+		t.Error("a token gets more than a quarter of the candidacies")
+	}
+	if add("d", other) == nil {
+		t.Error("another token gets nothing")
+	}
+	r.remove(first)
+	if add("e", one) == nil {
+		t.Error("what was given back cannot be had again")
+	}
+	for _, id := range []string{"f", "g", "h", "i"} {
+		if add(id, holder{}) == nil {
+			t.Error("callers without a token get less than all")
+		}
 	}
 }

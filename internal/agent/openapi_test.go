@@ -89,6 +89,25 @@ func TestOpenAPIRoutes(t *testing.T) {
 	}
 }
 
+// What a POST takes in its body it takes in the query too, and both are described.
+func TestOpenAPIQueries(t *testing.T) {
+	for path, item := range openAPI(t).model.Paths.PathItems.FromOldest() {
+		if item.Post == nil {
+			continue
+		}
+		var query, body []string
+		for _, p := range item.Post.Parameters {
+			query = append(query, p.Name)
+		}
+		for kind, media := range item.Post.RequestBody.Content.FromOldest() {
+			body = slices.Sorted(media.Schema.Schema().Properties.KeysFromOldest())
+			if slices.Sort(query); !slices.Equal(query, body) {
+				t.Errorf("POST %s: the query has %v, a body of %s %v", path, query, kind, body)
+			}
+		}
+	}
+}
+
 func explain(errs []*verrors.ValidationError) string {
 	var b strings.Builder
 	for _, e := range errs {

@@ -16,13 +16,14 @@ type registry struct {
 	mu       sync.Mutex
 	byName   map[name]*candidacy
 	byKey    map[string]*candidacy
+	byHolder map[holder]int
 	draining bool
 }
 
 type name struct{ path, id string }
 
 func newRegistry(most int) *registry {
-	return &registry{most: most, byName: map[name]*candidacy{}, byKey: map[string]*candidacy{}}
+	return &registry{most: most, byName: map[name]*candidacy{}, byKey: map[string]*candidacy{}, byHolder: map[holder]int{}}
 }
 
 // newSecret names a candidacy, so that only its caller can.
@@ -74,8 +75,13 @@ func (r *registry) tryAdd(c *candidacy) (other *candidacy, err error) {
 	case len(r.byName) >= r.most:
 		return nil, newProblem(http.StatusServiceUnavailable, "too-many", "this agent has the %d candidacies that it allows", r.most).after(time.Second)
 	}
+	if share := max(1, r.most/4); c.holder != (holder{}) && r.byHolder[c.holder] >= share {
+		return nil, newProblem(http.StatusTooManyRequests, "too-many",
+			"your token has the %d candidacies that this agent allows for one, a quarter of all", share).after(time.Second)
+	}
 	r.byName[name{c.path, c.id}] = c
 	r.byKey[c.key] = c
+	r.byHolder[c.holder]++
 	return nil, nil
 }
 
@@ -84,6 +90,9 @@ func (r *registry) remove(c *candidacy) {
 	defer r.mu.Unlock()
 	if r.byName[name{c.path, c.id}] == c {
 		delete(r.byName, name{c.path, c.id})
+		if r.byHolder[c.holder]--; r.byHolder[c.holder] == 0 {
+			delete(r.byHolder, c.holder)
+		}
 	}
 	delete(r.byKey, c.key)
 }

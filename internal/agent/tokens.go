@@ -32,7 +32,7 @@ type tokens struct {
 }
 
 type token struct {
-	hash     [sha256.Size]byte
+	hash     holder
 	prefixes []string
 }
 
@@ -47,15 +47,15 @@ func readTokens(file string, log *slog.Logger) (*tokens, error) {
 	return t, nil
 }
 
-// find gives the prefixes of a token. It takes the same time for all that are wrong.
-func (t *tokens) find(s string) (prefixes []string, ok bool) {
+// find looks a token up. It takes the same time for all that are wrong.
+func (t *tokens) find(s string) (found token, ok bool) {
 	hash := sha256.Sum256([]byte(s))
 	for _, known := range t.current() {
 		if subtle.ConstantTimeCompare(hash[:], known.hash[:]) == 1 {
-			prefixes, ok = known.prefixes, true
+			found, ok = known, true
 		}
 	}
-	return prefixes, ok
+	return found, ok
 }
 
 // current looks once a second whether the file has changed. One that cannot be read, or has mistakes, changes nothing.
