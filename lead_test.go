@@ -298,6 +298,19 @@ func TestTransferNotObeyedInTime(t *testing.T) {
 	within(t, done, "Lead")
 }
 
+// A check that does not return is no etcd that does not answer.
+func TestStartWithACheckThatHangs(t *testing.T) {
+	s := server(t, etcdserver.Config{NoFsync: true})
+	l := locker(t, s.Endpoint(), WithRequestTimeout(200*time.Millisecond))
+	n := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: 30 * time.Second, Check: func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	if err := n.Start(t.Context()); !errors.Is(err, ErrUnhealthy) || errors.Is(err, ErrUnreachable) {
+		t.Errorf("%v, want %v", err, ErrUnhealthy)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	s := server(t, etcdserver.Config{NoFsync: true})
 	l := locker(t, s.Endpoint())

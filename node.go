@@ -60,8 +60,8 @@ func (l *Locker) Node(path string, cfg NodeConfig) (*Node, error) {
 //
 // A start that fails leaves the node stopped, and nothing in etcd beyond a TTL. It fails with the context's error, with
 // [ErrStarted], with [ErrClosed], with [ErrStopped] after a Stop meanwhile, with what etcd refused (a missing permission, a
-// wrong password), with [ErrUnhealthy] when the node's check has failed and not passed within the request timeout of the
-// Locker, or with [ErrUnreachable] when there was no answer within that: of etcd, or of the check.
+// wrong password), with [ErrUnhealthy] when the node's check has not passed within the request timeout of the Locker, or with
+// [ErrUnreachable] when etcd has not answered within that.
 func (n *Node) Start(ctx context.Context) error {
 	return n.begin(ctx, nil)
 }

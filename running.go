@@ -59,8 +59,10 @@ func (n *Node) start(s *starting) {
 // abort gives up a start that has not succeeded.
 func (n *Node) abort(s *starting, err error) {
 	switch {
-	case n.entering == s && n.unfit && n.failure != nil && errors.Is(err, ErrUnreachable):
-		err = n.failure // etcd was not even asked
+	case n.entering == s && n.unfit && errors.Is(err, ErrUnreachable): // etcd was not even asked
+		if err = n.failure; err == nil {
+			err = fmt.Errorf("%w: %w", ErrUnhealthy, errCheckTimeout)
+		}
 	case n.entering == s && n.failure != nil:
 		err = fmt.Errorf("%w: %w", err, n.failure)
 	}

@@ -169,12 +169,12 @@ func (x *examination) status(m *etcdserverpb.Member, url string, s *clientv3.Sta
 	case took > 100*time.Millisecond:
 		f.Status, f.Fix = "warn", "that is slow: let TTLs be long, or look for a busy disk or network"
 	case older(s.Version):
-		f.Status, f.Fix = "warn", "this is tested with etcd 3.7: take a newer one"
+		f.Status, f.Fix = "fail", "two can lead for a while: what proves a lease is no linearizable read before etcd 3.5; take 3.7"
 	}
 	return f
 }
 
-// older reports whether a version is one that nobody maintains.
+// older reports whether a version is one whose list of members may be a stale one (etcd-io/etcd#11639).
 func older(version string) bool {
 	var major, minor int
 	n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor)
