@@ -126,10 +126,11 @@ func (n *Node) begin(ctx context.Context, c *campaign) error {
 // late gives up a start that takes longer than etcd may. A campaign waits for the node's check however long that takes,
 // and from then on at least as long.
 func (n *Node) late(s *starting) {
+	unfit := s.campaign != nil && n.entering == s && n.unfit
 	switch {
 	case s.answered:
-	case s.checks:
-		s.checks = n.entering == s && n.unfit
+	case s.checks || unfit:
+		s.checks = unfit
 		s.limit.Reset(n.l.timeout)
 	default:
 		n.abort(s, n.l.unreached())

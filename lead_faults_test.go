@@ -3,6 +3,7 @@ package locked
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,4 +130,34 @@ func TestSetValueOfUnfitNode(t *testing.T) {
 	if err := n.SetValue(ctx, "w"); err != nil {
 		t.Error(err)
 	}
+}
+
+// Lead waits while etcd does not answer, and for a check, also when that passes and fails again meanwhile.
+func TestLeadWaitsForAnUnsteadyCheck(t *testing.T) {
+	inArena(t, 3*time.Second, 0, func(a *arena) {
+		var ill atomic.Bool
+		m := a.join("n", NodeConfig{Check: func(context.Context) error {
+			if ill.Load() {
+				return errors.New("no disk")
+			}
+			return nil
+		}})
+		m.link.cut()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		began := make(chan *Term, 1)
+		done := lead(ctx, m.node, work(began))
+		time.Sleep(m.locker.timeout * 3 / 2)
+		ill.Store(true)
+		time.Sleep(m.locker.timeout * 2)
+		ill.Store(false)
+		m.link.heal()
+		select {
+		case <-began:
+			cancel()
+			<-done
+		case err := <-done:
+			a.t.Errorf("Lead has returned: %v", err)
+		}
+	})
 }
