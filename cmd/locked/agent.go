@@ -55,7 +55,7 @@ func newAgentCommand(conn *connection) *cobra.Command {
   locked agent --listen 0.0.0.0:7070 --cert-file s.pem --key-file s.key --token-file tokens`,
 		Args: nothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := conn.readEnvironment(); err != nil {
+			if err := conn.prepare(); err != nil {
 				return err
 			}
 			if err := o.check(cmd.Flags().Changed); err != nil {
