@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -35,7 +37,7 @@ type report struct {
 }
 
 // runClient is the role "client": it competes, and reports all the time what it believes. While it leads it writes its
-// token to a key through its term, and it goes on with that until a write that was begun after the term was refused.
+// token to a key through its term, and it goes on with that until a write that was asks after the term was refused.
 func runClient() error {
 	var s clientSettings
 	ctx, cancel := context.WithCancel(context.Background())
@@ -108,12 +110,19 @@ func TestLaw2ClientStopped(t *testing.T) {
 		t.Skip("stops a process for seconds")
 	}
 	e := server(t, etcdserver.Config{})
-	for i := range *rounds {
-		stopClient(t, e, "/round"+strconv.Itoa(i), i)
+	for i, tries := 0, 0; i < *rounds; tries++ {
+		if tries == 5**rounds {
+			t.Fatal("no client led until it was stopped")
+		}
+		if stopClient(t, e, fmt.Sprint("/round", tries), i) {
+			i++
+		}
 	}
 }
 
-func stopClient(t *testing.T, e *etcd, path string, round int) {
+// stopClient reports whether the client led when it was stopped. It may not, if the machine has held it up for longer than
+// its TTL before.
+func stopClient(t *testing.T, e *etcd, path string, round int) bool {
 	key := path + " written"
 	p := startProcess(t, "client", clientSettings{e.Endpoint(), path, key})
 	reports := &reports{p: p}
@@ -128,6 +137,12 @@ func stopClient(t *testing.T, e *etcd, path string, round int) {
 
 	p.Pause()
 	stopped := systemClock{}.Now()
+	ended := func(r report) bool { return r.What == "ended" }
+	if next.IsSelected() || slices.ContainsFunc(reports.all(), ended) {
+		p.Resume()
+		p.release()
+		return false
+	}
 	eventually(t, "another node is elected", next.IsSelected)
 	elected := systemClock{}.Now()
 	time.Sleep(max(0, stopped+stoppedTTL+500*time.Millisecond-elected))
@@ -139,22 +154,29 @@ func stopClient(t *testing.T, e *etcd, path string, round int) {
 	}
 	asked := reports.await("the first report after the stop", after("asked"))
 	wrote := reports.await("the first write after the stop", after("wrote"))
-	ended := reports.await("the end of the term", func(r report) bool { return r.What == "ended" })
+	end := reports.await("the end of the term", ended)
 	if asked.Selected {
 		t.Error("law 2: selected after the stop, while another node was elected")
 	}
 	if wrote.Error != ErrNotLeader.Error() {
 		t.Errorf("law 4: the first write after the stop: %q, want %q", wrote.Error, ErrNotLeader)
 	}
-	late := ended.At - resumed
-	if late > 250*time.Millisecond {
-		t.Errorf("law 2: the context of the term ended %v after the stop", late)
+	late := end.At - resumed
+	asks := 0 // it asks every millisecond, unless the machine holds it up
+	for _, r := range reports.all() {
+		if after("asked")(r) && r.At < end.At {
+			asks++
+		}
+	}
+	if asks > 250 {
+		t.Errorf("law 2: the context of the term ended %v after the stop, when the client had asked %d times", late, asks)
 	}
 	t.Logf("round %d: another node elected after %v, client stopped for %v; then: first report after %v, first write after %v, context dead after %v",
 		round, elected-stopped, resumed-stopped, asked.At-resumed, wrote.At-resumed, late)
 	p.release()
 	reports.check(t, resumed, wrote.Token)
 	checkFence(t, e, key, wrote.Token, next.Token())
+	return true
 }
 
 // reports are what a client has written.

@@ -33,7 +33,7 @@ func TestPings(t *testing.T) {
 					t.Error(events.name, ev)
 				}
 			}
-			if gap := usualGap(events, kind); gap > ttl/2+hitch {
+			if gap := usualGap(events, kind); gap > ttl/2+lateness {
 				t.Errorf("%s hears a %s only every %v", events.name, kind, gap)
 			}
 			events.rewind()
@@ -68,8 +68,8 @@ func TestEndOfSubscription(t *testing.T) {
 	}
 }
 
-// hitch is how much later a busy machine may do what is due.
-const hitch = 200 * time.Millisecond
+// lateness is how much later a busy machine may do what is due.
+const lateness = 200 * time.Millisecond
 
 // usualGap is the time between two events of a kind when nothing holds them up: three in four may be late when the machine
 // is busy.
@@ -104,7 +104,7 @@ func TestPingsBesideTrouble(t *testing.T) {
 		listenTo(t, "other", l.Watch(ctx, "/other")).await(Vacant)
 		events.await(Ping)
 	}
-	if gap := usualGap(events, Ping); gap > time.Second/2+hitch {
+	if gap := usualGap(events, Ping); gap > time.Second/2+lateness {
 		t.Error("a ping only every", gap)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -78,13 +79,19 @@ func (r *rule) await(t testing.TB) {
 // release lets it go on. It returns when one that was lost has been answered.
 func (r *rule) release(t testing.TB) {
 	t.Helper()
+	if !r.lose {
+		r.off.Store(true)
+		close(r.released)
+	} else if err := r.commit(); err != nil {
+		t.Fatal("the lost transaction:", err)
+	}
+}
+
+// commit releases one that was lost, and gives what became of it.
+func (r *rule) commit() error {
 	r.off.Store(true)
 	close(r.released)
-	if r.lose {
-		if err := <-r.done; err != nil {
-			t.Fatal("the lost transaction:", err)
-		}
-	}
+	return rpctypes.Error(<-r.done)
 }
 
 func (g *gate) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {

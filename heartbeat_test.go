@@ -7,9 +7,9 @@ import (
 
 // Many watches that are opened one after the other take a while, which is no stall as long as one after the other is.
 func TestOpeningManyWatchesIsNoStall(t *testing.T) {
-	l := &Locker{clock: systemClock{}, timeout: time.Second}
+	l := &Locker{clock: systemClock{}, timeout: time.Hour}
 	now := l.clock.Now()
-	waiting := &feed{asked: now - time.Minute}
+	waiting := &feed{asked: now - 24*time.Hour}
 	s := &stream{l: l, feeds: map[int64]*feed{1: {opened: true, got: 7}, 2: waiting}}
 	s.opened = now - l.timeout/2
 	if f := s.laggard(7); f != nil {

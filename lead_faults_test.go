@@ -22,13 +22,14 @@ func stubborn(began chan<- *Term, release <-chan struct{}) func(context.Context,
 // Law 11: a Lead whose Locker was closed returns when its work has, though Close did not wait for that.
 func TestLeadReturnsAfterClose(t *testing.T) {
 	s := server(t, etcdserver.Config{})
-	l, err := New(s.Endpoint())
+	l, err := New(s.Endpoint(), testOptions()...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	began, release := make(chan *Term, 1), make(chan struct{})
-	done := lead(t.Context(), node(t, l, "/a", NodeConfig{ID: "n", Value: "v", TTL: time.Second}), stubborn(began, release))
+	done := lead(t.Context(), node(t, l, "/a", NodeConfig{ID: "n", Value: "v", TTL: time.Minute}), stubborn(began, release))
 	within(t, began, "the term")
+	lease := s.only("/a:::term/").Lease
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := l.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -39,6 +40,7 @@ func TestLeadReturnsAfterClose(t *testing.T) {
 	}
 	close(release)
 	within(t, done, "Lead")
+	s.revoke(lease) // which is not renewed any more
 }
 
 // A Lead that winds down after a Stop does not touch the run of the node that came after it.
@@ -69,29 +71,32 @@ func TestOldLeadLeavesNewRunAlone(t *testing.T) {
 	if err := within(t, started, "Start"); err != nil {
 		t.Error(err)
 	}
-	if !n.IsSelected() {
-		t.Error("the new run was stopped")
-	}
+	eventually(t, "the new run leads", n.IsSelected)
 }
 
 // Work that goes on after a transfer that nobody waits for any more is given up on once.
 func TestHungWorkIsGivenUpOnOnce(t *testing.T) {
 	s := server(t, etcdserver.Config{})
-	l := locker(t, s.Endpoint())
+	for range 5 { // the lease may end before, if the machine holds us up for long enough, but hardly each time
+		if transferFromHungWork(t, locker(t, s.Endpoint())) {
+			return
+		}
+	}
+	t.Error("no term lasted until a transfer, each time")
+}
+
+// transferFromHungWork reports whether the term lasted until a transfer ended it.
+func transferFromHungWork(t *testing.T, l *Locker) bool {
 	a, b := node(t, l, "/a", NodeConfig{ID: "a", Value: "v", TTL: time.Second}), node(t, l, "/a", NodeConfig{ID: "b", Value: "v", TTL: time.Second})
 	ctx, cancel := context.WithCancel(t.Context())
 	began, release := make(chan *Term, 1), make(chan struct{})
 	done := lead(ctx, a, stubborn(began, release))
-	within(t, began, "the term")
+	term := within(t, began, "the term")
 	events := b.Events(t.Context())
 	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	short, end := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer end()
-	if err := l.Transfer(short, "/a", "b"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Transfer: %v", err)
-	}
+	transferred := transferUnheeded(l, term, "b")
 	for pings := 0; pings < 3; { // for more than a TTL after it was given up on
 		if e := within(t, events, "a ping"); e.Kind == Ping && b.IsSelected() {
 			pings++
@@ -103,6 +108,8 @@ func TestHungWorkIsGivenUpOnOnce(t *testing.T) {
 	close(release)
 	cancel()
 	within(t, done, "Lead")
+	stop(t, b)
+	return transferred
 }
 
 // The value of a node whose check fails is set for when it enters again.
@@ -125,9 +132,7 @@ func TestSetValueOfUnfitNode(t *testing.T) {
 	close(ill)
 	for e := within(t, events, "vacant"); e.Kind != Vacant || e.Revision == 1; e = within(t, events, "vacant") {
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	if err := n.SetValue(ctx, "w"); err != nil {
+	if err := n.SetValue(patient(t), "w"); err != nil {
 		t.Error(err)
 	}
 }

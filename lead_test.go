@@ -33,7 +33,7 @@ func within[T any](t testing.TB, c <-chan T, what string) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(soon):
 		t.Fatal("timed out waiting for ", what)
 		panic("unreachable")
 	}
@@ -64,9 +64,11 @@ func TestLeadReturnsWhatTheFunctionDoes(t *testing.T) {
 
 // Law 7: leadership is given up on purpose only after the guarded function has returned.
 func TestLaw7WorkFirst(t *testing.T) {
+	t.Parallel()
 	s := server(t, etcdserver.Config{NoFsync: true})
 	l := locker(t, s.Endpoint())
-	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: time.Second}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v", TTL: time.Second})
+	const ttl = 20 * time.Second // longer than any hitch of the machine
+	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: ttl}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v", TTL: ttl})
 	began, ended, release := make(chan *Term, 1), make(chan error, 1), make(chan struct{})
 	done := lead(t.Context(), first, func(ctx context.Context, term *Term) error {
 		began <- term
@@ -88,10 +90,23 @@ func TestLaw7WorkFirst(t *testing.T) {
 	if first.IsSelected() {
 		t.Error("selected after Stop")
 	}
+	lease := clientv3.LeaseID(s.only("/a:::term/").Lease)
+	left, renewals := int64(ttl), 0
+	eventually(t, "the lease is renewed meanwhile", func() bool {
+		resp, err := s.client.TimeToLive(patient(t), lease)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.TTL > left {
+			renewals++
+		}
+		left = resp.TTL
+		return renewals == 2
+	})
 	select {
 	case <-elected:
 		t.Fatal("the next one was elected while the work went on")
-	case <-time.After(3 * time.Second): // thrice the TTL: the lease is renewed meanwhile
+	default:
 	}
 	close(release)
 	within(t, elected, "the handover")
@@ -109,7 +124,7 @@ func TestLaw7WorkFirst(t *testing.T) {
 
 func awaitQueued(t testing.TB, l *Locker, path, id string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(soon); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		list, err := l.Candidates(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
@@ -127,11 +142,21 @@ func awaitQueued(t testing.TB, l *Locker, path, id string) {
 func TestHungWorkIsGivenUpOn(t *testing.T) {
 	s := server(t, etcdserver.Config{NoFsync: true})
 	l := locker(t, s.Endpoint())
+	for range 5 { // the sibling loses its lead if the machine holds us up for long enough, but hardly each time
+		if giveUpOnHungWork(t, l) {
+			return
+		}
+	}
+	t.Error("the sibling lost its lead, each time")
+}
+
+// giveUpOnHungWork reports whether a sibling on the same lease went on leading.
+func giveUpOnHungWork(t *testing.T, l *Locker) bool {
 	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: time.Second}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v", TTL: time.Second})
 	sibling := node(t, l, "/b", NodeConfig{ID: "1", Value: "v", TTL: time.Second})
-	if err := sibling.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	start(t, sibling)
+	defer stop(t, sibling)
+	led := sibling.Token()
 	began, release := make(chan *Term, 1), make(chan struct{})
 	done := lead(t.Context(), first, func(ctx context.Context, term *Term) error {
 		began <- term
@@ -139,7 +164,7 @@ func TestHungWorkIsGivenUpOn(t *testing.T) {
 		return nil
 	})
 	term := within(t, began, "the first term")
-	elected := make(chan *Term, 2)
+	elected := make(chan *Term, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	done2 := lead(ctx, second, work(elected))
 	awaitQueued(t, l, "/a", "2")
@@ -152,9 +177,7 @@ func TestHungWorkIsGivenUpOn(t *testing.T) {
 	if next.Token() <= term.Token() {
 		t.Errorf("token %d after %d", next.Token(), term.Token())
 	}
-	if !sibling.IsSelected() {
-		t.Error("the sibling lost its lead")
-	}
+	leads := sibling.Token()
 	if _, err := term.Txn(t.Context()).Then(clientv3.OpPut("/late", "x")).Commit(); err != ErrNotLeader {
 		t.Errorf("late write: %v, want %v", err, ErrNotLeader)
 	}
@@ -162,13 +185,14 @@ func TestHungWorkIsGivenUpOn(t *testing.T) {
 	within(t, done, "the first Lead")
 	cancel()
 	within(t, done2, "the second Lead")
+	return leads == led && led != 0
 }
 
 // The caller's own compares keep working inside a fenced transaction.
 func TestFencedTxn(t *testing.T) {
 	s := server(t, etcdserver.Config{NoFsync: true})
 	l := locker(t, s.Endpoint())
-	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v"})
+	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v", TTL: time.Minute})
 	var kept *Term
 	err := within(t, lead(t.Context(), n, func(ctx context.Context, term *Term) error {
 		kept = term
@@ -226,7 +250,7 @@ func TestTransfer(t *testing.T) {
 		t.Errorf("nobody leads: %v", err)
 	}
 	for _, id := range []string{"1", "2", "3"} {
-		n := node(t, l, "/a", NodeConfig{ID: id, Value: "v"})
+		n := node(t, l, "/a", NodeConfig{ID: id, Value: "v", TTL: time.Minute})
 		if err := n.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +290,8 @@ func TestTransfer(t *testing.T) {
 func TestTransferNotObeyedInTime(t *testing.T) {
 	s := server(t, etcdserver.Config{NoFsync: true})
 	l := locker(t, s.Endpoint())
-	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v"}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v"})
+	const ttl = time.Minute
+	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: ttl}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v", TTL: ttl})
 	began, release := make(chan *Term, 1), make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := lead(ctx, first, func(ctx context.Context, term *Term) error {
@@ -279,10 +304,8 @@ func TestTransferNotObeyedInTime(t *testing.T) {
 	if err := second.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	short, end := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer end()
-	if err := l.Transfer(short, "/a", "2"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Transfer: %v", err)
+	if !transferUnheeded(l, term, "2") {
+		t.Error("the term did not last until the transfer")
 	}
 	for pending := true; pending; { // until the leader has heard that nobody waits for it any more
 		answer := make(chan bool)
@@ -297,6 +320,15 @@ func TestTransferNotObeyedInTime(t *testing.T) {
 	release <- struct{}{}
 	cancel()
 	within(t, done, "Lead")
+}
+
+// transferUnheeded asks for a transfer, and does not wait any more when the leader has heard of it. It reports whether that
+// was so.
+func transferUnheeded(l *Locker, term *Term, to string) bool {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer context.AfterFunc(term.ctx, cancel)()
+	err := l.Transfer(ctx, "/a", to)
+	return errors.Is(err, context.Canceled) && context.Cause(term.ctx) == ErrTransferred
 }
 
 // A check that does not return is no etcd that does not answer.
@@ -339,13 +371,20 @@ func TestCheck(t *testing.T) {
 			}
 		}
 	}
-	await(Select)
-	sick <- true
-	if e := await(Deselect); e.Cause != ErrUnhealthy {
-		t.Errorf("deselected for %v", e.Cause)
+	var cause error
+	for range 5 { // the lease may end before, if the machine holds us up for long enough, but hardly each time
+		await(Select)
+		sick <- true
+		cause = await(Deselect).Cause
+		await(Vacant)
+		sick <- false
+		if cause != ErrExpired {
+			break
+		}
 	}
-	await(Vacant)
-	sick <- false
+	if cause != ErrUnhealthy {
+		t.Errorf("deselected for %v", cause)
+	}
 	await(Select)
 	if err := n.Stop(t.Context()); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/hitch"
 )
 
 // Tests over a real etcd on a TCP socket. They follow the clock, so they wait for events, and check on the way out: the
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // soon is how long a test waits for what should happen at once, or within a TTL, on a machine that has other things to do.
-const soon = 30 * time.Second
+const soon = time.Minute
 
 // etcd is a server, and a plain client of it.
 type etcd struct {
@@ -47,11 +48,11 @@ func server(t testing.TB, cfg etcdserver.Config) *etcd {
 	if _, benchmark := t.(*testing.B); !benchmark {
 		cfg.NoFsync = true
 	}
+	cfg.Listen = hitch.Addr(t) // to be found there again after a stop
 	s, err := etcdserver.Start(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listen = s.Addr()
 	e := &etcd{Server: s, t: t, cfg: cfg}
 	t.Cleanup(func() {
 		if e.client != nil {
@@ -79,6 +80,7 @@ func (e *etcd) connect(cfg clientv3.Config) {
 		e.t.Fatal(err)
 	}
 	e.client = c
+	e.get("connected") // what writes is not repeated when a connection breaks as it begins
 }
 
 // stop ends the server, start begins it again on the same directory and port.
@@ -130,11 +132,13 @@ func lockerOn(t testing.TB, c *clientv3.Client, opts ...Option) *Locker {
 	return closing(t, l)
 }
 
+// testOptions let a request take longer than any hitch of the machine.
 func testOptions() []Option {
-	if os.Getenv("LOCKED_TEST_LOG") == "" {
-		return nil
+	options := []Option{WithRequestTimeout(20 * time.Second)}
+	if os.Getenv("LOCKED_TEST_LOG") != "" {
+		options = append(options, WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	}
-	return []Option{WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))}
+	return options
 }
 
 func closing(t testing.TB, l *Locker) *Locker {
@@ -196,6 +200,16 @@ func (e *etcd) get(key string) *mvccpb.KeyValue {
 		return nil
 	}
 	return resp.Kvs[0]
+}
+
+// revision is the last one.
+func (e *etcd) revision() int64 {
+	e.t.Helper()
+	resp, err := e.client.Get(patient(e.t), "x")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return resp.Header.Revision
 }
 
 // want checks the value of a key.

@@ -118,11 +118,11 @@ func TestNoHerd(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	mortal := dial(t, clientv3.Config{Endpoints: []string{e.Endpoint()}})
-	first, err := NewFromClient(mortal)
+	first, err := NewFromClient(mortal, testOptions()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leader := candidateFor(t, first, "/p", "leader", 5*time.Second)
+	leader := candidateFor(t, first, "/p", "leader", 20*time.Second)
 	start(t, leader)
 	gates := make([]*gate, 10)
 	var nodes []*Node

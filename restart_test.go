@@ -12,7 +12,7 @@ import (
 func TestRestartWithinTTL(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
-	const ttl = 10 * time.Second
+	const ttl = 30 * time.Second // longer than a start on a machine that is busy
 	a, b := candidateFor(t, locker(t, e.Endpoint()), "/p", "a", ttl), candidateFor(t, locker(t, e.Endpoint()), "/p", "b", ttl)
 	ea, eb, eo := listen(t, a), listen(t, b), observe(t, locker(t, e.Endpoint(), WithTTL(time.Second)), "/p")
 	start(t, a, b)

@@ -15,7 +15,7 @@ import (
 func TestSingleLock(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
-	n := candidateFor(t, locker(t, e.Endpoint()), "/master", "node1", 2*time.Second)
+	n := candidateFor(t, locker(t, e.Endpoint()), "/master", "node1", 20*time.Second)
 	events := listen(t, n)
 	if events.await(Vacant); n.IsSelected() || n.ID() != "" || n.Token() != 0 || n.Remaining() != 0 {
 		t.Error("elected before the start:", n.Leader())
@@ -30,7 +30,7 @@ func TestSingleLock(t *testing.T) {
 	if !n.IsSelected() || n.Token() != selected.Token || n.ID() != "node1" || n.Value() != "value of node1" {
 		t.Error(n.IsSelected(), n.Token(), n.Leader())
 	}
-	if left := n.Remaining(); left <= 0 || left > 1600*time.Millisecond { // TTL - Grace
+	if left := n.Remaining(); left <= 0 || left > 16*time.Second { // TTL - Grace
 		t.Error("remaining:", left)
 	}
 	if n.LocalID() != "node1" || n.LocalValue() != "value of node1" || n.LocalData() != "node1:::value of node1" {
@@ -189,7 +189,7 @@ func TestManyElections(t *testing.T) {
 	nodes := make([]*Node, 0, 2*n)
 	for i := range n {
 		for _, id := range []string{"first", "second"} {
-			nodes = append(nodes, node(t, l, fmt.Sprintf("/many/%03d", i), NodeConfig{ID: id, Value: "v", TTL: 10 * time.Second}))
+			nodes = append(nodes, node(t, l, fmt.Sprintf("/many/%03d", i), NodeConfig{ID: id, Value: "v", TTL: time.Minute}))
 		}
 	}
 	start(t, nodes...)

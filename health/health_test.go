@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
@@ -16,12 +17,12 @@ func TestLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	l, err := locked.New(s.Endpoint())
+	l, err := locked.New(s.Endpoint(), locked.WithRequestTimeout(20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close(t.Context())
-	n, err := l.Node("/a", locked.NodeConfig{ID: "n1", Value: "10"})
+	n, err := l.Node("/a", locked.NodeConfig{ID: "n1", Value: "10", TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := ask(http.StatusOK)
-	if got.RemainingMS <= 0 || got.RemainingMS > 10_000 {
+	if got.RemainingMS <= 0 || got.RemainingMS > 60_000 {
 		t.Errorf("remaining %d ms", got.RemainingMS)
 	}
 	got.RemainingMS = 0

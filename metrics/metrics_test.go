@@ -18,14 +18,15 @@ func TestCollector(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	l, err := locked.New(s.Endpoint())
+	l, err := locked.New(s.Endpoint(), locked.WithRequestTimeout(20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close(t.Context())
+	const ttl = 20 * time.Second // longer than any hitch of the machine
 	var nodes []*locked.Node
 	for _, id := range []string{"1", "2"} {
-		n, err := l.Node("/a", locked.NodeConfig{ID: id, Value: "v", TTL: time.Second})
+		n, err := l.Node("/a", locked.NodeConfig{ID: id, Value: "v", TTL: ttl})
 		if err != nil {
 			t.Fatal(err)
 		}

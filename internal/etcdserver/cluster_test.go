@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/hitch"
 )
 
 func TestClusterRefusals(t *testing.T) {
@@ -50,15 +51,10 @@ func three(t *testing.T, change func(*Cluster)) (cfgs [3]Config) {
 	dir := t.TempDir()
 	var members []string
 	for i := range cfgs {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		c := &Cluster{Name: fmt.Sprint("m", i), Listen: l.Addr().String()}
+		c := &Cluster{Name: fmt.Sprint("m", i), Listen: hitch.Addr(t)}
 		change(c)
 		cfgs[i] = Config{
-			DataDir: filepath.Join(dir, c.Name), ElectionTimeout: 500 * time.Millisecond, NoFsync: true, Cluster: c,
+			DataDir: filepath.Join(dir, c.Name), Listen: hitch.Addr(t), ElectionTimeout: 500 * time.Millisecond, NoFsync: true, Cluster: c,
 		}
 		members = append(members, c.Name+"="+c.scheme()+"://"+c.Listen)
 	}
@@ -112,7 +108,6 @@ func TestCluster(t *testing.T) {
 		rest := connect(t, clientv3.Config{Endpoints: append(append([]string{}, endpoints[:i]...), endpoints[i+1:]...)})
 		put(t, rest, fmt.Sprint("without", i), "v")
 
-		cfgs[i].Listen = servers[i].Addr()
 		servers[i] = run(t, cfgs[i])
 		alone := connect(t, clientv3.Config{Endpoints: endpoints[i : i+1]})
 		if got := get(t, alone, fmt.Sprint("without", i)); got != "v" {
@@ -154,7 +149,7 @@ func TestMemberWaitsForMajority(t *testing.T) {
 	if err != context.DeadlineExceeded {
 		t.Errorf("started: %v, %v", s, err)
 	}
-	if took := time.Since(begin); took > 10*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 }

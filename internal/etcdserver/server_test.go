@@ -13,6 +13,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/hitch"
 )
 
 func TestServesAndCleansUp(t *testing.T) {
@@ -48,8 +50,8 @@ func TestServesAndCleansUp(t *testing.T) {
 func TestRestart(t *testing.T) {
 	cfg := quick()
 	cfg.DataDir = filepath.Join(t.TempDir(), "not", "yet", "there")
+	cfg.Listen = hitch.Addr(t)
 	s := run(t, cfg)
-	cfg.Listen = s.Addr()
 	c := client(t, s)
 	lease, err := c.Grant(t.Context(), 60)
 	if err != nil {
@@ -188,11 +190,19 @@ func TestEtcdGivesUp(t *testing.T) {
 	s := run(t, quick())
 	go s.etcd.GetLogger().Fatal("cannot save", zapError(errors.New("disk full")))
 	<-s.Done()
-	if err := s.Close(); err == nil || err.Error() != "etcdserver: cannot save: disk full" {
+	var err error
+	if took := hitch.Ran(func() { err = s.Close() }); took > failedLimit/2 {
+		t.Errorf("close took %v", took)
+	}
+	if err == nil || !strings.HasPrefix(err.Error(), "etcdserver: cannot save: disk full") { // and no more, unless the machine held it up
 		t.Errorf("close: %v", err)
 	}
-	if _, err := os.Stat(s.DataDir()); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the temporary directory is still there: %v", err)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(s.DataDir()); errors.Is(err, os.ErrNotExist) {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("the temporary directory is still there: %v", err)
+		}
 	}
 }
 
