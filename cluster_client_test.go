@@ -37,7 +37,7 @@ type report struct {
 }
 
 // runClient is the role "client": it competes, and reports all the time what it believes. While it leads it writes its
-// token to a key through its term, and it goes on with that until a write that was asks after the term was refused.
+// token to a key through its term, and it goes on with that until a write that was begun after the term was refused.
 func runClient() error {
 	var s clientSettings
 	ctx, cancel := context.WithCancel(context.Background())
