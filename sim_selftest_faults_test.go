@@ -71,6 +71,98 @@ func TestSimLateCommitAfterRestart(t *testing.T) {
 	})
 }
 
+// twice is the luck of a request that comes again.
+func twice(later time.Duration, second bool) luck {
+	return func() (time.Duration, bool) { return later, second }
+}
+
+func TestSimDuplicateAtOnce(t *testing.T) {
+	timedSim(t, func(s *sim) {
+		c, l := s.client("a")
+		ctx := s.t.Context()
+		for key, second := range map[string]bool{"first": false, "second": true} {
+			r := l.duplicate(isWrite, twice(0, second))
+			absent := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
+			put, again := clientv3.OpPut(key, "1"), clientv3.OpPut(key, "2")
+			resp, err := c.Txn(ctx).If(absent).Then(put).Else(again).Commit()
+			s.noError(err)
+			if r.hit() != 1 || resp.Succeeded == second {
+				s.t.Errorf("told the %s answer: %d hits, succeeded: %v", key, r.hit(), resp.Succeeded)
+			}
+			s.wantValue(key, "2")
+		}
+		l.duplicate(byMethod("LeaseGrant"), twice(0, false)) // with an id that etcd chooses
+		granted, err := c.Grant(ctx, 10)
+		s.noError(err)
+		if all, err := s.admin().Leases(ctx); err != nil || len(all.Leases) != 2 {
+			s.t.Errorf("leases: %v, %v, want two", all, err)
+		}
+		l.duplicate(byMethod("LeaseRevoke"), twice(0, true))
+		_, err = c.Revoke(ctx, granted.ID)
+		s.wantCode(err, codes.NotFound)
+	})
+}
+
+func TestSimDuplicateLater(t *testing.T) {
+	timedSim(t, func(s *sim) {
+		c, l := s.client("a")
+		l.duplicate(isWrite, twice(time.Minute, false))
+		s.noError(s.put(c, "k", "old"))
+		s.noError(s.put(c, "k", "new"))
+		s.restart(time.Second)
+		s.wantValue("k", "new")
+		time.Sleep(time.Minute)
+		s.wantValue("k", "old")
+
+		l.duplicate(isWrite, twice(time.Minute, true))
+		start := s.now()
+		s.noError(s.put(c, "k", "slow"))
+		if took := s.now() - start; took < time.Minute {
+			s.t.Errorf("the second answer came after %v", took)
+		}
+
+		l.duplicate(isWrite, twice(time.Second, false))
+		s.noError(s.put(c, "k", "lost"))
+		s.noError(s.put(c, "k", "new"))
+		s.restart(2 * time.Second) // the second one finds no server
+		s.wantValue("k", "new")
+	})
+}
+
+func TestSimDuplicateRenewal(t *testing.T) {
+	timedSim(t, func(s *sim) {
+		c, l := s.client("a")
+		ctx := s.t.Context()
+		granted, err := c.Grant(ctx, 6)
+		s.noError(err)
+		_, err = c.Put(ctx, "k", "held", clientv3.WithLease(granted.ID))
+		s.noError(err)
+		l.duplicate(isRenewal, twice(5*time.Second, false))
+		_, err = c.KeepAliveOnce(ctx, granted.ID)
+		s.noError(err)
+		time.Sleep(10 * time.Second)
+		s.wantValue("k", "held")
+		time.Sleep(2 * time.Second)
+		s.wantValue("k", "")
+	})
+}
+
+func TestSimWaitersLeaseRevoked(t *testing.T) {
+	inArena(t, 5*time.Second, 3, func(a *arena) {
+		a.startAll()
+		a.settled()
+		for range 10 {
+			before := a.view()
+			a.revokeWaiting()
+			a.settled()
+			after := a.view()
+			if was, is := before.Queue[1], after.Queue[1]; is.Create <= was.Create || after.Term.Create != before.Term.Create {
+				a.t.Errorf("from %+v to %+v: want one lease less among those that wait, and the same term", before, after)
+			}
+		}
+	})
+}
+
 func TestSimFailAndSlow(t *testing.T) {
 	timedSim(t, func(s *sim) {
 		c, l := s.client("a")

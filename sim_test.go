@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -154,6 +155,18 @@ type simServer struct {
 	listener *simListener
 	admin    *clientv3.Client
 	served   chan struct{}
+	guests   sync.WaitGroup // requests that come beside gRPC
+}
+
+// enter gives the server to a request that comes beside gRPC, or nil while there is none: it runs until done.
+func (s *sim) enter() (srv *simServer, done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server == nil {
+		return nil, nil
+	}
+	s.server.guests.Add(1)
+	return s.server, s.server.guests.Done
 }
 
 // start starts the server and returns once it takes requests, after about one
@@ -193,6 +206,7 @@ func (s *sim) stop() {
 	}
 	srv.grpc.Stop()
 	<-srv.served
+	srv.guests.Wait()
 	srv.admin.Close()
 	srv.etcd.HardStop()
 }
@@ -371,6 +385,16 @@ func (h *leaderHistory) violations() []string {
 		}
 	}
 	return found
+}
+
+// overlaps counts the beliefs that began before an earlier one had ended.
+func (h *leaderHistory) overlaps() (n int) {
+	for _, v := range h.violations() {
+		if strings.Contains(v, "two leaders") {
+			n++
+		}
+	}
+	return n
 }
 
 type lockedSource struct {

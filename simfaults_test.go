@@ -2,12 +2,15 @@ package locked
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/lease"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -74,15 +77,18 @@ var errFault = status.Error(codes.Unavailable, "simulated fault")
 type faultRule struct {
 	link  *link
 	match matcher
-	act   func(ctx context.Context, apply applier) (any, error)
+	act   action
 	left  int
 	hits  int
 }
 
-// applier lets a message through to etcd.
-type applier func(ctx context.Context) (any, error)
+// applier lets a message through to etcd, action is what becomes of one.
+type (
+	applier func(ctx context.Context) (any, error)
+	action  func(ctx context.Context, msg any, apply applier) (any, error)
+)
 
-func (l *link) rule(m matcher, act func(context.Context, applier) (any, error)) *faultRule {
+func (l *link) rule(m matcher, act action) *faultRule {
 	r := &faultRule{link: l, match: m, act: act, left: 1}
 	l.change(func() { l.rules = append(l.rules, r) })
 	return r
@@ -106,12 +112,12 @@ func (l *link) fail(m matcher, err error) *faultRule {
 	if err == nil {
 		err = errFault
 	}
-	return l.rule(m, func(context.Context, applier) (any, error) { return nil, err })
+	return l.rule(m, func(context.Context, any, applier) (any, error) { return nil, err })
 }
 
 // loseAnswer applies the next matching request, and tells the client errFault.
 func (l *link) loseAnswer(m matcher) *faultRule {
-	return l.rule(m, func(ctx context.Context, apply applier) (any, error) {
+	return l.rule(m, func(ctx context.Context, _ any, apply applier) (any, error) {
 		apply(context.WithoutCancel(ctx))
 		return nil, errFault
 	})
@@ -119,7 +125,7 @@ func (l *link) loseAnswer(m matcher) *faultRule {
 
 // slow holds the next matching message up for d.
 func (l *link) slow(m matcher, d time.Duration) *faultRule {
-	return l.rule(m, func(ctx context.Context, apply applier) (any, error) {
+	return l.rule(m, func(ctx context.Context, _ any, apply applier) (any, error) {
 		select {
 		case <-time.After(d):
 			return apply(ctx)
@@ -127,6 +133,80 @@ func (l *link) slow(m matcher, d time.Duration) *faultRule {
 			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	})
+}
+
+// isRepeatable matches the requests that duplicate can send twice.
+func isRepeatable(_ string, msg any) bool {
+	switch msg.(type) {
+	case *pb.TxnRequest, *pb.PutRequest, *pb.DeleteRangeRequest, *pb.RangeRequest,
+		*pb.LeaseGrantRequest, *pb.LeaseRevokeRequest, *pb.LeaseKeepAliveRequest:
+		return true
+	}
+	return false
+}
+
+// luck decides of one request when it comes again, and whether its client is told the second answer.
+type luck func() (later time.Duration, second bool)
+
+// duplicate lets the next matching request, which must be a repeatable one, reach etcd twice, as by a proxy that sends it
+// again: at once, or later and at the server that runs then. Its client is told the first answer, or waits for the second.
+// A renewal has but one: replies on a stream carry no number, and a second one would be taken for the next one's.
+func (l *link) duplicate(m matcher, luck luck) *faultRule {
+	return l.rule(m, func(ctx context.Context, msg any, apply applier) (any, error) {
+		copied := proto.Clone(msg.(proto.Message)) // etcd's handlers may write into the message
+		later, second := luck()
+		reply, err := apply(ctx)
+		again := make(chan struct{})
+		repeat := func() {
+			defer close(again)
+			r, e := l.sim.serve(context.WithoutCancel(ctx), copied)
+			if second {
+				reply, err = r, e
+			}
+		}
+		if later == 0 {
+			repeat()
+			return reply, err
+		}
+		time.AfterFunc(later, repeat)
+		if !second {
+			return reply, err
+		}
+		select {
+		case <-again:
+			return reply, err
+		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+	})
+}
+
+// serve lets a request reach the server that runs now, if one does, beside all connections.
+func (s *sim) serve(ctx context.Context, msg proto.Message) (any, error) {
+	srv, done := s.enter()
+	if srv == nil {
+		return nil, errFault
+	}
+	defer done()
+	kv, leases := v3rpc.NewQuotaKVServer(srv.etcd), v3rpc.NewQuotaLeaseServer(srv.etcd)
+	switch m := msg.(type) {
+	case *pb.TxnRequest:
+		return kv.Txn(ctx, m)
+	case *pb.PutRequest:
+		return kv.Put(ctx, m)
+	case *pb.DeleteRangeRequest:
+		return kv.DeleteRange(ctx, m)
+	case *pb.RangeRequest:
+		return kv.Range(ctx, m)
+	case *pb.LeaseGrantRequest:
+		return leases.LeaseGrant(ctx, m)
+	case *pb.LeaseRevokeRequest:
+		return leases.LeaseRevoke(ctx, m)
+	case *pb.LeaseKeepAliveRequest:
+		_, _ = srv.etcd.LeaseRenew(ctx, lease.LeaseID(m.GetID())) // nobody is told
+		return nil, nil
+	}
+	panic(fmt.Sprintf("sim: no way to send a %T twice", msg))
 }
 
 // withheldRequest is one request kept back.
@@ -145,7 +225,7 @@ type withheldRequest struct {
 // may pass. A message of a stream can only be withheld with a nil err.
 func (l *link) withhold(m matcher, err error) *withheldRequest {
 	w := &withheldRequest{link: l, caught: make(chan struct{}), done: make(chan struct{})}
-	l.rule(m, func(ctx context.Context, apply applier) (any, error) {
+	l.rule(m, func(ctx context.Context, _ any, apply applier) (any, error) {
 		w.apply = func() (any, error) { return apply(context.WithoutCancel(ctx)) }
 		close(w.caught)
 		if err != nil {
@@ -228,7 +308,7 @@ func (l *link) count(m matcher) int { return len(l.requests(m)) }
 func (l *link) forget()             { l.change(func() { l.seen = nil }) }
 
 // pick notes a request and returns what the rules want done with the message.
-func (l *link) pick(method string, msg any, isRequest bool) func(context.Context, applier) (any, error) {
+func (l *link) pick(method string, msg any, isRequest bool) action {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if isRequest {
@@ -242,7 +322,7 @@ func (l *link) pick(method string, msg any, isRequest bool) func(context.Context
 			return r.act
 		}
 	}
-	return func(ctx context.Context, apply applier) (any, error) { return apply(ctx) }
+	return func(ctx context.Context, _ any, apply applier) (any, error) { return apply(ctx) }
 }
 
 func linkOf(ctx context.Context) *link {
@@ -256,7 +336,7 @@ func shortMethod(fullMethod string) string {
 
 func faultUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	act := linkOf(ctx).pick(shortMethod(info.FullMethod), req, true)
-	return act(ctx, func(ctx context.Context) (any, error) { return handler(ctx, req) })
+	return act(ctx, req, func(ctx context.Context) (any, error) { return handler(ctx, req) })
 }
 
 func faultStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -312,7 +392,7 @@ func (s *faultyStream) SendMsg(m any) error {
 // and still has an error to tell, that takes the place of the next reply.
 func (s *faultyStream) pass(m any, isRequest bool) error {
 	var passed atomic.Bool // a late commit may set it from elsewhere
-	_, err := s.link.pick(s.method, m, isRequest)(s.ctx, func(context.Context) (any, error) {
+	_, err := s.link.pick(s.method, m, isRequest)(s.ctx, m, func(context.Context) (any, error) {
 		passed.Store(true)
 		return nil, nil
 	})
