@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a script waits for something that must come: it says that a test has failed, and nothing else.
-const patience = 40 * time.Second
+const patience = 3 * time.Minute
 
 var signals = map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": os.Kill}
 
@@ -30,7 +30,10 @@ type process struct {
 
 // launch starts the command. Words before it that set variables are for its environment, as in a shell.
 func launch(ts *testscript.TestScript, command []string) *process {
-	env := []string{"GORACE=atexit_sleep_ms=0"} // else each end takes a second longer with the race detector
+	env := []string{
+		"GORACE=atexit_sleep_ms=0",  // else each end takes a second longer with the race detector
+		"LOCKED_COMMAND_TIMEOUT=1m", // longer than any hitch of the machine
+	}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR"} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
@@ -75,6 +78,15 @@ func (p *process) ends(ts *testscript.TestScript, code int) {
 }
 
 func (p *process) expect(ts *testscript.TestScript, pattern string) []string {
+	found := p.await(ts, pattern)
+	if found == nil {
+		ts.Fatalf("%v has ended (%v) without %q\n%s%s", p.cmd.Args, p.cmd.ProcessState, pattern, p.stdout, p.stderr)
+	}
+	return found
+}
+
+// await gives nil if the process has ended without a match.
+func (p *process) await(ts *testscript.TestScript, pattern string) []string {
 	re, err := regexp.Compile("(?m)" + pattern)
 	ts.Check(err)
 	late := time.After(patience)
@@ -86,10 +98,8 @@ func (p *process) expect(ts *testscript.TestScript, pattern string) []string {
 		select {
 		case <-more:
 		case <-p.ended:
-			if found, _ := p.stdout.find(re); found != nil {
-				return found
-			}
-			ts.Fatalf("%v has ended (%v) without %q\n%s%s", p.cmd.Args, p.cmd.ProcessState, pattern, p.stdout, p.stderr)
+			found, _ := p.stdout.find(re)
+			return found
 		case <-late:
 			ts.Fatalf("%v has not printed %q within %v\n%s%s", p.cmd.Args, pattern, patience, p.stdout, p.stderr)
 		}

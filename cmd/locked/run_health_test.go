@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
@@ -16,12 +17,12 @@ func TestServeHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer etcd.Close()
-	l, err := locked.New(etcd.Endpoint())
+	l, err := locked.New(etcd.Endpoint(), locked.WithRequestTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close(t.Context())
-	node, err := l.Node("/health", locked.NodeConfig{ID: "a", Value: "1"})
+	node, err := l.Node("/health", locked.NodeConfig{ID: "a", Value: "1", TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,9 +37,9 @@ func TestRunNotifies(tt *testing.T) {
 			}
 		}
 	}
-	first := t.run("--id first", "record", t.dir)
+	first := t.run("--id first --ttl 1m", "record", t.dir)
 	t.recorders(1)
-	cmd := exec.Command("locked", "run", "/run", "--endpoints", t.etcd.Endpoint(), "--id", "second", "--notify", "--",
+	cmd := exec.Command("locked", "run", "/run", "--endpoints", t.etcd.Endpoint(), "--id", "second", "--ttl", "1m", "--notify", "--",
 		"sh", "-c", `test -z "$NOTIFY_SOCKET$WATCHDOG_USEC" && exec sleep 1000`)
 	cmd.Env = append(t.environment(), "NOTIFY_SOCKET="+socket, "WATCHDOG_USEC=100000")
 	if err := cmd.Start(); err != nil {

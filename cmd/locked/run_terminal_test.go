@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -72,7 +73,7 @@ func (x *typist) shows(s string) {
 }
 
 func runOnTerminal(t *runTest, script string) (*typist, *exec.Cmd) {
-	cmd := exec.Command("locked", "run", "/run", "--endpoints", t.etcd.Endpoint(), "--", "sh", "-c", script)
+	cmd := exec.Command("locked", "run", "/run", "--endpoints", t.etcd.Endpoint(), "--ttl", "1m", "--", "sh", "-c", script)
 	cmd.Env = t.environment()
 	return newTerminal(t.T, cmd), cmd
 }
@@ -107,7 +108,7 @@ func TestRunSuspended(tt *testing.T) {
 	shell := exec.Command(bash, "--norc", "--noprofile", "-i")
 	shell.Env = append(t.environment(), "PS1=$ ", "LOCKED_ENDPOINTS="+t.etcd.Endpoint())
 	x := newTerminal(tt, shell)
-	x.types("locked run /run --ttl 20s -- sh -c 'echo re''ady; read y; echo be''gun; read x; exit $x'\n")
+	x.types("locked run /run --ttl 1m -- sh -c 'echo re''ady; read y; echo be''gun; read x; exit $x'\n")
 	x.shows("ready")
 	x.types("y\n")
 	x.shows("begun") // so it has the terminal
@@ -116,15 +117,33 @@ func TestRunSuspended(tt *testing.T) {
 	x.types("fg\n7\necho code=$?\n")
 	x.shows("code=7")
 
-	x.types("locked run /run --ttl 2s -- record " + t.dir + "\n")
+	x.types("locked run /run --ttl 20s -- record " + t.dir + "\n")
 	t.recorders(1)
 	x.types("\x1a")
 	t.died(1, t.vacated())
 	x.types("fg\necho code=$?\n")
 	x.shows("code=79")
 
-	// What is told while the program has the terminal does not stop who tells it.
-	x.types("stty tostop; locked run /run -- sh -c '(sleep 0.3; kill -CONT $$) & kill -STOP $$; wait; exit 8'; echo code=$?\n")
+	// What is told while the program has the terminal does not stop who tells it. One that stops itself before it has the
+	// terminal is made to go on.
+	dir := tt.TempDir()
+	pid, enough := filepath.Join(dir, "pid"), filepath.Join(dir, "enough")
+	x.types("stty tostop; locked run /run --ttl 1m -- sh -c 'echo $$ >" + pid + "; until test -e " + enough + "; do kill -STOP $$; done; exit 8'; echo code=$?\n")
 	x.shows("leads on")
+	text, err := os.ReadFile(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(enough, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for !zombie(stopped) {
+		_ = syscall.Kill(stopped, syscall.SIGCONT)
+		time.Sleep(5 * time.Millisecond)
+	}
 	x.shows("code=8")
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/hitch"
 )
 
 func TestMain(m *testing.M) {
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 //	exits CODE locked ...     run to the end, and compare the exit code; stdout and stderr can be looked at then
 //	start NAME locked ...     run beside the script
 //	expect NAME REGEXP [VAR]  wait until NAME prints a match behind the last one; VAR gets what is in parentheses
+//	begins NAME REGEXP ...    start and expect; again if it has ended before, as what a machine held up for too long may do
 //	signal NAME INT           as kill -INT does
 //	rename OLD NEW            as mv does, over what is there
 //	reads URL CODE REGEXP     ask over HTTP until it answers so
@@ -69,7 +71,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "start": start, "expect": expect, "signal": sendSignal, "unread": unread, "ends": ends, "rename": rename, "reads": reads,
+			"exits": exits, "start": start, "expect": expect, "begins": begins, "signal": sendSignal, "unread": unread, "ends": ends, "rename": rename, "reads": reads,
 			"certs": certs, "login": login, "key": key, "queued": queued, "ports": ports, "hole": hole, "falls": falls,
 		},
 	})
@@ -94,6 +96,19 @@ func expect(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 3 {
 		need(ts, len(found) == 2, "one pair of parentheses")
 		ts.Setenv(args[2], found[1])
+	}
+}
+
+func begins(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) > 2, "begins NAME REGEXP COMMAND...")
+	for try := 1; ; try++ {
+		start(ts, neg, append(args[:1:1], args[2:]...))
+		if p := named(ts, args[0]); try == 5 {
+			p.expect(ts, args[1])
+			return
+		} else if p.await(ts, args[1]) != nil {
+			return
+		}
 	}
 }
 
@@ -165,7 +180,7 @@ func key(ts *testscript.TestScript, neg bool, args []string) {
 func queued(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, !neg && len(args) == 3, "queued ENDPOINT PATH ID")
 	c, ctx := client(ts, args[0])
-	l, err := locked.NewFromClient(c)
+	l, err := locked.NewFromClient(c, locked.WithRequestTimeout(time.Minute))
 	ts.Check(err)
 	defer l.Close(ctx)
 	for changes := c.Watch(ctx, args[1]+":::", clientv3.WithPrefix(), clientv3.WithCreatedNotify()); ; <-changes {
@@ -182,10 +197,10 @@ func queued(ts *testscript.TestScript, neg bool, args []string) {
 func ports(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, !neg && len(args) > 0, "ports VAR...")
 	for _, name := range args {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		addr, release, err := hitch.Keep()
 		ts.Check(err)
-		defer l.Close() // after the last, so that all differ
-		ts.Setenv(name, l.Addr().String())
+		ts.Defer(release)
+		ts.Setenv(name, addr)
 	}
 }
 
