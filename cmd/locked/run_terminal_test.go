@@ -120,7 +120,9 @@ func TestRunSuspended(tt *testing.T) {
 	x.types("locked run /run --ttl 20s -- record " + t.dir + "\n")
 	t.recorders(1)
 	x.types("\x1a")
-	t.died(1, t.vacated())
+	if wrong := t.died(1, t.vacated()); wrong != "" {
+		t.Error(wrong)
+	}
 	x.types("fg\necho code=$?\n")
 	x.shows("code=79")
 
