@@ -144,7 +144,21 @@ func (o *observer) collect() ([]Change, []Read, error) {
 const (
 	probing    = 100 * time.Millisecond
 	probeLimit = 400 * time.Millisecond
+	standstill = time.Second // if there was no answer for longer, nobody has asked: the machine was too busy
 )
+
+// answered is what is known after an answer. Of a time in which the machine stood still nothing is known, and what was asked
+// before it does not tell since when a member serves.
+func (p Probe) answered(member int, asked, at time.Duration) Probe {
+	switch {
+	case p.Member != 0 && at-p.To <= standstill:
+		p.To = at
+		return p
+	case at-asked <= standstill:
+		return Probe{member, asked, at}
+	}
+	return Probe{member, at, at}
+}
 
 // probe asks a member again and again for what only a leader with a majority can answer, and tells since when it does,
 // after each answer.
@@ -155,15 +169,10 @@ func probe(ctx context.Context, member int, client *clientv3.Client, tell func(P
 		limited, cancel := context.WithTimeout(ctx, probeLimit)
 		_, err := client.Get(limited, "/", clientv3.WithCountOnly())
 		cancel()
-		switch {
-		case err != nil:
+		if err != nil {
 			serves = Probe{}
-		case serves.Member == 0:
-			serves = Probe{member, begin, now()}
-		default:
-			serves.To = now()
-		}
-		if err == nil {
+		} else {
+			serves = serves.answered(member, begin, now())
 			tell(serves)
 		}
 		sleep(ctx, probing)

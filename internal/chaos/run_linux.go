@@ -283,13 +283,33 @@ func (r *run) lane(ctx context.Context, s *schedule) {
 func (r *run) calm(ctx context.Context) {
 	r.say("all is healed")
 	c := Calmed{Begin: now()}
-	limited, cancel := context.WithTimeout(ctx, Calm(r.TTL))
+	limited, cancel := whileRunning(ctx, Calm(r.TTL))
 	defer cancel()
 	if c.Waiting = r.fleet.awaitLeaders(limited); len(c.Waiting) == 0 {
 		c.All = now()
 	}
 	c.End = now()
 	r.note(func(h *History) { h.Calms = append(h.Calms, c) })
+}
+
+// whileRunning gives a context that ends after a time in which this process runs: that in which the machine holds everything
+// up does not count.
+func whileRunning(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	const step = 10 * time.Millisecond
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+		for ; d > 0; d -= step {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 func (r *run) foundOut() bool {
