@@ -140,19 +140,19 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (l *listener) take(peer string) bool {
-	if l.open.Add(1) > l.most {
-		l.open.Add(-1)
+	if l.open.Load() >= l.most { // nobody else adds
 		return false
 	}
 	if peer == "" {
+		l.open.Add(1)
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.peers[peer] >= max(l.most/peerShare, 1) {
-		l.open.Add(-1)
 		return false
 	}
+	l.open.Add(1)
 	if l.peers == nil {
 		l.peers = map[string]int64{}
 	}

@@ -99,6 +99,7 @@ func (a *Agent) deleteCampaign(w http.ResponseWriter, r *http.Request) error {
 	c.leave()
 	select {
 	case <-c.over:
+		a.registry.remove(c) // before the caller hears of it: there is room for another one
 	case <-r.Context().Done():
 		return nil
 	}
