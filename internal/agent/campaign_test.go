@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/hitch"
 )
 
 // Elections as they are told over real connections, in real time. What must not happen before a promise has run out is
@@ -65,29 +66,28 @@ func needSharedClock(t *testing.T) {
 func TestKilledProcess(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	cmd, out := child(t, "campaigner", s.agent.URL()+"/v1/elections/web/campaign?id=a&value=x&ttl=30s")
+	cmd, out := child(t, "campaigner", s.agent.URL()+"/v1/elections/web/campaign?id=a&value=x&ttl=600s")
 	awaitLine(t, out, "select")
-	b := s.campaign("web", "b", "ttl", "30s")
+	b := s.campaign("web", "b")
 	b.awaitWhere("change", func(e event) bool { return e.data["id"] == "a" })
-	start := time.Now()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if took := b.await("select").at.Sub(start); took > 5*time.Second {
-		t.Errorf("the next one was elected after %v", took)
-	}
+	b.await("select") // long before what the first one was told has run out
 }
 
 // A connection that means nothing, because it may not be the caller's own, does not end what he was told.
 func TestClosedConnectionIsHeld(t *testing.T) {
 	t.Parallel()
 	needSharedClock(t)
-	for name, open := range map[string]func(s *server) *campaigner{
-		"asked for": func(s *server) *campaigner { return s.campaign("web", "a", "ttl", "2s", "on_close", "hold") },
-		"a proxy": func(s *server) *campaigner {
+	for name, open := range map[string]func(s *server, path string) *campaigner{
+		"asked for": func(s *server, path string) *campaigner {
+			return s.campaign(path, "a", "ttl", "2s", "on_close", "hold")
+		},
+		"a proxy": func(s *server, path string) *campaigner {
 			s.header.Set("X-Forwarded-For", "10.0.0.1")
 			defer s.header.Del("X-Forwarded-For")
-			a := s.campaign("web", "a", "ttl", "2s")
+			a := s.campaign(path, "a", "ttl", "2s")
 			if e := a.await("change"); e.data["good_until_uptime_ms"] != nil {
 				s.t.Errorf("somebody who may be elsewhere is told of this machine's clock: %v", e.data)
 			}
@@ -97,19 +97,23 @@ func TestClosedConnectionIsHeld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			a := open(s)
-			selected := a.await("select")
-			b := s.campaign("web", "b", "ttl", "2s")
-			b.await("change")
-			a.close()
-			at := b.selectedAt()
-			promised := lastPromise(append(a.drained(), selected))
-			if promised == 0 || at < promised+400*time.Millisecond {
-				t.Errorf("the next one was elected %v after what the first one was told had run out, which is less than its grace", at-promised)
-			}
-			if at > promised+3*time.Second {
-				t.Errorf("the next one was elected %v after the promise had run out", at-promised)
-			}
+			threeTries(t, func(try int) error {
+				path := fmt.Sprintf("web%d", try)
+				a := open(s, path)
+				selected := a.await("select")
+				b := s.campaign(path, "b", "ttl", "2s")
+				b.await("change")
+				a.close()
+				at := b.selectedAt()
+				promised := lastPromise(append(a.drained(), selected))
+				if promised == 0 || at < promised+400*time.Millisecond {
+					t.Errorf("the next one was elected %v after what the first one was told had run out, which is less than its grace", at-promised)
+				}
+				if at > promised+3*time.Second {
+					return fmt.Errorf("the next one was elected %v after the promise had run out", at-promised)
+				}
+				return nil
+			})
 		})
 	}
 }
@@ -118,21 +122,21 @@ func TestClosedConnectionIsHeld(t *testing.T) {
 func TestHeldCandidacy(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	a := s.campaign("web", "a", "ttl", "30s", "on_close", "hold")
+	a := s.campaign("web", "a", "ttl", "600s", "on_close", "hold") // it is held for minutes
 	a.await("select")
-	b := s.campaign("web", "b", "ttl", "30s")
+	b := s.campaign("web", "b")
 	b.await("change")
 	a.close()
 	for status := 200; status != 410; time.Sleep(time.Millisecond) {
 		status, _ = s.call("GET", a.path+"/campaign?candidacy="+a.candidacy, "")
 	}
-	p := s.want(409, "POST", a.path+"/campaign", "id=a&value=x&ttl=30s")
+	p := s.want(409, "POST", a.path+"/campaign", "id=a&value=x")
 	if retry, _ := p["retry_after_ms"].(float64); p["type"] != "urn:locked:taken" || retry < 1000 {
 		t.Errorf("problem %v", p)
 	}
 	s.want(204, "DELETE", a.path+"/campaign?candidacy="+a.candidacy, "")
 	b.await("select")
-	s.campaign("web", "a", "ttl", "30s").await("change")
+	s.campaign("web", "a").await("change")
 }
 
 func TestSameIDTwice(t *testing.T) {
@@ -144,7 +148,30 @@ func TestSameIDTwice(t *testing.T) {
 		t.Errorf("problem %v", p)
 	}
 	a.close()
-	s.campaign("web", "a").await("select") // the first is waited for
+	threeTries(t, func(try int) error { // the first is waited for, if its end is noticed in time
+		path := fmt.Sprintf("again%d", try)
+		a := s.campaign(path, "a")
+		a.await("select")
+		a.close()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		resp := s.request(ctx, "POST", a.path+"/campaign", "id=a&value=x&ttl=60s")
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
+		}
+		elected := false
+		readEvents(resp.Body, func(e event, _ []byte) {
+			if e.name == "select" {
+				elected = true
+				cancel()
+			}
+		})
+		if !elected {
+			t.Error("the second was not elected")
+		}
+		return nil
+	})
 }
 
 // A transfer waits until the old leader can believe nothing any more, or says that it has ended its work.
@@ -152,9 +179,9 @@ func TestTransfer(t *testing.T) {
 	t.Parallel()
 	needSharedClock(t)
 	s := newServer(t)
-	a := s.campaign("web", "a", "ttl", "3s")
+	a := s.campaign("web", "a", "ttl", "10s")
 	before := a.await("select")
-	b := s.campaign("web", "b", "ttl", "60s") // who could believe for long
+	b := s.campaign("web", "b", "ttl", "600s") // who could believe for long
 	b.waits()
 
 	if leader := s.want(200, "POST", "/v1/elections/web/transfer", ""); leader["id"] != "b" {
@@ -178,15 +205,11 @@ func TestTransfer(t *testing.T) {
 		t.Errorf("deselected for the reason %v", reason)
 	}
 
-	start := time.Now()
 	go func() { // a client that does as it is told
 		ended := b.await("deselect")
 		s.want(204, "POST", "/v1/elections/web/release", fmt.Sprintf(`{"candidacy":%q,"token":%d}`, b.candidacy, ended.number("token")))
 	}()
-	s.want(200, "POST", "/v1/elections/web/transfer", `{"id":"a","timeout":20}`)
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("a transfer from one that has released took %v", took)
-	}
+	s.want(200, "POST", "/v1/elections/web/transfer", `{"id":"a","timeout":30}`) // it is not waited for what the other one could believe
 	again := a.await("select").number("token")
 	release := func(token int64) string { return fmt.Sprintf("candidacy=%s&token=%d", a.candidacy, token) }
 	for _, token := range []int64{again, again + 1} {
@@ -198,8 +221,8 @@ func TestTransfer(t *testing.T) {
 
 	// One that comes a whole term late does not end the waiting for this one.
 	s.want(204, "POST", "/v1/elections/web/release", release(again-1))
-	start = time.Now()
-	s.want(200, "POST", "/v1/elections/web/transfer", `{"id":"b","timeout":20}`)
+	start := time.Now()
+	s.want(200, "POST", "/v1/elections/web/transfer", `{"id":"b","timeout":30}`)
 	if took := time.Since(start); took < time.Second {
 		t.Errorf("a transfer took %v from one that has released an earlier term only", took)
 	}
@@ -246,14 +269,10 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 	a := rawCampaign(t, s, "id=a&value=x&ttl=2s")
 	b := s.campaign("web", "b", "ttl", "2s")
 	b.awaitWhere("change", func(e event) bool { return e.data["id"] == "a" })
-	start := uptime()
 	at := b.selectedAt()
 	promised := lastPromise(readRaw(t, a))
 	if promised == 0 || at < promised {
 		t.Errorf("the next one was elected %v before what the first one was sent had run out", promised-at)
-	}
-	if at-start > 15*time.Second {
-		t.Errorf("the next one was elected after %v", at-start)
 	}
 }
 
@@ -270,6 +289,9 @@ func TestStoppedProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.await("select")
+	for s.agent.registry.named("/web", "a") != nil { // it was given up
+		time.Sleep(time.Millisecond)
+	}
 	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -281,15 +303,15 @@ func TestStoppedProcess(t *testing.T) {
 func TestGarbageAfterTheRequest(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	a := rawCampaign(t, s, "id=a&value=x&ttl=60s")
-	b := s.campaign("web", "b", "ttl", "60s")
+	a := rawCampaign(t, s, "id=a&value=x&ttl=600s")
+	b := s.campaign("web", "b")
 	b.awaitWhere("change", func(e event) bool { return e.data["id"] == "a" })
 	if _, err := io.WriteString(a, strings.Repeat("garbage", 10_000)); err != nil {
 		t.Fatal(err)
 	}
 	a.Close()
 	start := time.Now()
-	if took := b.await("select").at.Sub(start); took > 2*time.Second { // after 4 s the next write would fail
+	if took := b.await("select").at.Sub(start); took > 10*time.Second { // after 15 s the next write would fail
 		t.Errorf("the next one was elected after %v", took)
 	}
 }
@@ -331,7 +353,7 @@ func TestProxies(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := io.WriteString(c, "POST /v1/elections/web/campaign?value=x "+head+"\r\n"); err != nil {
+		if _, err := io.WriteString(c, "POST /v1/elections/web/campaign?value=x&ttl=2s "+head+"\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		r := bufio.NewScanner(c)
@@ -366,10 +388,10 @@ func TestSetValue(t *testing.T) {
 func TestStanding(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	a := s.campaign("web", "a", "ttl", "5s")
+	a := s.campaign("web", "a", "ttl", "60s")
 	a.await("select")
 	d := s.want(200, "GET", "/v1/elections/web/campaign?candidacy="+a.candidacy, "")
-	if d["leads"] != true || d["good_for_ms"].(float64) <= 0 || d["good_for_ms"].(float64) > 4000 || d["token"] == nil {
+	if d["leads"] != true || d["good_for_ms"].(float64) <= 0 || d["good_for_ms"].(float64) > 48_000 || d["token"] == nil {
 		t.Errorf("standing %v", d)
 	}
 	s.want(400, "GET", "/v1/elections/web/campaign?candidacy=", "")
@@ -412,12 +434,11 @@ func TestCampaignWithoutEtcd(t *testing.T) {
 // Who leaves is told that it is done only when it is.
 func TestLeaving(t *testing.T) {
 	t.Parallel()
-	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir()}
+	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir(), Listen: hitch.Addr(t)}
 	etcd, err := etcdserver.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listen = etcd.Addr()
 	s := serverOn(t, testClient(t, etcd.Endpoint()))
 	a, b := s.campaign("web", "a"), s.campaign("other", "b")
 	a.await("select")
@@ -436,6 +457,8 @@ func TestLeaving(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { etcd.Close() })
-	s.campaign("other", "c").await("select")
+	c := s.campaign("other", "c")
+	c.await("select")
+	c.close()
 	s.stop() // while there is an etcd
 }

@@ -64,8 +64,8 @@ func names(events []event) string {
 // A caller who ends his work when he is told to does not make the end of the agent wait.
 func TestDrainIsQuick(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	a := s.campaign("web", "a", "ttl", "60s")
+	s := newServer(t, func(c *Config) { c.DrainTimeout = time.Hour })
+	a := s.campaign("web", "a", "ttl", "600s") // what it was told holds for minutes
 	a.await("select")
 	go func() {
 		a.await("deselect")
@@ -73,7 +73,7 @@ func TestDrainIsQuick(t *testing.T) {
 	}()
 	start := time.Now()
 	s.stop()
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > patience {
 		t.Errorf("the end took %v", took)
 	}
 }

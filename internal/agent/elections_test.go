@@ -8,10 +8,11 @@ func TestCampaignAndLook(t *testing.T) {
 		t.Errorf("problem %v", p)
 	}
 	s.want(503, "GET", "/v1/elections/web/leader", "")
-	a := s.campaign("web", "a", "ttl", "5s")
+	a := s.campaign("web", "a")
 	token := a.await("select").number("token")
-	b := s.campaign("web", "b", "ttl", "5")
+	b := s.campaign("web", "b", "ttl", "60")
 	b.awaitWhere("change", func(e event) bool { return e.data["id"] == "a" })
+	b.waits()
 
 	leader := s.want(200, "GET", "/v1/elections/web", "")
 	if leader["path"] != "/web" || leader["id"] != "a" || leader["value"] != "value of a" || int64(leader["token"].(float64)) != token {

@@ -103,9 +103,9 @@ func testExample(t *testing.T, interpreter, file string) {
 		t.Fatal("the agent did not start")
 	}
 	s := serverOn(t, etcd) // another one
-	p := startExample(t, interpreter, file, "LOCKED_AGENT="+out.Text(), "LOCKED_TTL=3s")
+	p := startExample(t, interpreter, file, "LOCKED_AGENT="+out.Text(), "LOCKED_TTL=15s")
 	p.await("lead ")
-	b := s.campaign("web", "b", "ttl", "3s")
+	b := s.campaign("web", "b")
 	b.awaitWhere("change", func(e event) bool { return e.data["value"] == "its value" })
 	b.waits()
 
@@ -135,7 +135,7 @@ func testExample(t *testing.T, interpreter, file string) {
 	p.await("lead ")
 
 	// It is asked to end, or crashes.
-	c := s.campaign("web", "c", "ttl", "3s")
+	c := s.campaign("web", "c")
 	c.await("change")
 	_ = p.cmd.Process.Signal(map[bool]os.Signal{true: os.Interrupt, false: os.Kill}[interpreter == "bash"])
 	c.await("select")

@@ -242,6 +242,7 @@ func TestUnixSocket(t *testing.T) {
 	// Who does not read is noticed here too.
 	c := s.campaign("web", "c", "ttl", "2s")
 	c.await("change")
+	l := s.listen("GET", "/v1/elections/alone/events", "")
 	raw, err := net.Dial("unix", file)
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +251,6 @@ func TestUnixSocket(t *testing.T) {
 	if _, err := io.WriteString(raw, "POST /v1/elections/alone/campaign?id=x&value=x&ttl=1s HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	l := s.listen("GET", "/v1/elections/alone/events", "")
 	l.await("change")
 	l.await("vacant")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/hitch"
 )
 
 // leaderIs is true of an event that tells of an election with that leader.
@@ -24,10 +25,10 @@ func leaderIs(path, id string) func(event) bool {
 func TestEverything(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	a := s.campaign("web", "a", "ttl", "5s")
+	a := s.campaign("web", "a")
 	a.await("select")
-	b := s.campaign("web", "b", "ttl", "5s")
-	b.await("change")
+	b := s.campaign("web", "b")
+	b.waits()
 	s.campaign("jobs/x", "c").await("select")
 
 	all := s.listen("GET", "/v1/events", "")
@@ -134,12 +135,11 @@ func TestSlowViewer(t *testing.T) {
 // While etcd is away the viewers are told so, and when it is back, what has changed.
 func TestViewerSeesOutage(t *testing.T) {
 	t.Parallel()
-	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir()}
+	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir(), Listen: hitch.Addr(t)}
 	first, err := etcdserver.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listen = first.Addr()
 	etcd := testClient(t, first.Endpoint())
 	s := serverOn(t, etcd)
 	putElections(t, etcd, 2, 1)
