@@ -3,11 +3,13 @@ package page_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/agent"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/hitch"
 )
 
 const token = "0123456789abcdef" // of agents that want one
@@ -39,7 +42,7 @@ func newAgents(t *testing.T) *agents {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { etcd.Close() })
-	a := &agents{t: t, etcd: etcd, listen: "127.0.0.1:0"}
+	a := &agents{t: t, etcd: etcd, listen: hitch.Addr(t)}
 	a.client = a.newClient()
 	a.start()
 	t.Cleanup(func() { a.stop() })
@@ -80,31 +83,55 @@ func (a *agents) start(change ...func(*agent.Config)) {
 	}
 }
 
-// campaign competes until its end is called, or the test ends.
+// campaign competes until its end is called, or the test ends. Its lease outlasts a machine that stands still for a while,
+// and it ends its work at once when it is told to.
 func (a *agents) campaign(path, id, value string) (end func()) {
 	a.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.t.Cleanup(cancel)
-	form := url.Values{"id": {id}, "value": {value}, "ttl": {"1s"}}
-	r, err := http.NewRequestWithContext(ctx, "POST", a.url+"/v1/elections/"+url.PathEscape(path)+"/campaign", strings.NewReader(form.Encode()))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(r)
+	form := url.Values{"id": {id}, "value": {value}, "ttl": {"60s"}}
+	election := a.url + "/v1/elections/" + url.PathEscape(path)
+	resp, err := post(ctx, election+"/campaign", form)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		a.t.Fatalf("campaign: %s", resp.Status)
 	}
-	go func() { // the stream must be read
+	go func() {
 		defer resp.Body.Close()
+		var event string
+		var told struct {
+			Candidacy string
+			Token     int64
+		}
 		for s := bufio.NewScanner(resp.Body); s.Scan(); {
+			switch name, value, _ := strings.Cut(s.Text(), ": "); name {
+			case "event":
+				event = value
+			case "data":
+				_ = json.Unmarshal([]byte(value), &told) // the secret comes first, and once
+				if event != "deselect" {
+					continue
+				}
+				done := url.Values{"candidacy": {told.Candidacy}, "token": {strconv.FormatInt(told.Token, 10)}}
+				if resp, err := post(ctx, election+"/release", done); err == nil { // else it is waited for
+					resp.Body.Close()
+				}
+			}
 		}
 	}()
 	return cancel
+}
+
+func post(ctx context.Context, to string, form url.Values) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, "POST", to, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", "Bearer "+token)
+	return http.DefaultClient.Do(r)
 }
 
 func (p *tab) leads(path, id string) {

@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -116,8 +117,10 @@ func TestAgentSilent(t *testing.T) {
 	f.mu.Lock()
 	f.silent = true
 	f.mu.Unlock()
-	p.until(js("#banner") + `.innerText.includes("it has said nothing for 7 seconds")`)
-	p.until(`/lost ([7-9]|1\d) s/.test(` + js("#agent-link") + `.innerText)`) // since it was last heard, and not since that was noticed
+	lost := when[string](p, js("#banner")+`.innerText.includes("it has said nothing for 7 seconds")`, js("#agent-link")+`.innerText`)
+	if !regexp.MustCompile(`lost ([6-9]|\d\d) s`).MatchString(lost) {
+		t.Errorf("when that was noticed the agent was %q, and not since it was last heard", lost)
+	}
 	f.mu.Lock()
 	f.silent = false
 	f.mu.Unlock()
