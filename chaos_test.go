@@ -265,7 +265,7 @@ func TestLawsUnderRevocations(t *testing.T) {
 		a.sleep(2)
 		m.link.heal()
 	}}
-	all := slices.Concat(faults, slices.Repeat([]fault{revoked}, len(faults)/2))
+	all := slices.Concat(faults, slices.Repeat([]fault{revoked}, len(faults)))
 	inArenas(t, 4, func(a *arena) {
 		a.mayOverlap()
 		a.underFaults(all, 150)
