@@ -26,7 +26,7 @@ func BenchmarkHandover(b *testing.B) {
 			for b.Loop() {
 				end := lead(m)
 				next := m.server.campaign("web", "next", "ttl", "60s")
-				next.awaitWhere("change", func(e event) bool { return e.data["id"] == "first" })
+				next.waits()
 				start := end()
 				handover = append(handover, next.await("select").at.Sub(start))
 				next.close()
