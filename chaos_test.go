@@ -239,8 +239,11 @@ func (a *arena) underFaults(faults []fault, n int) {
 
 // inArenas are elections under faults that differ in their TTL and their number of members.
 func inArenas(t *testing.T, n int, f func(a *arena)) {
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		n = 1
+	case raceEnabled: // half: the whole of it is a command of its own
+		n /= 2
 	}
 	for round := range n {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
