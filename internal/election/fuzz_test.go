@@ -22,8 +22,8 @@ func FuzzStep(f *testing.F) {
 
 const corpus = "testdata/fuzz/FuzzStep"
 
-// TestCorpus asks whether the walks that fuzzing begins with make every move there is, and have every transaction done and
-// refused, but for those that never are. With -rewrite it looks for walks that do.
+// TestCorpus asks whether the walks that fuzzing begins with make every move there is, and have every transaction done,
+// refused and repeated. With -rewrite it looks for walks that do.
 func TestCorpus(t *testing.T) {
 	if *rewrite {
 		writeCorpus(t)
@@ -59,6 +59,9 @@ func TestCorpus(t *testing.T) {
 			if what := fmt.Sprintf("%s %v %v", kind, ok, nil); covered[what] == 0 {
 				t.Errorf("no walk in %s has %q: -rewrite looks for others", corpus, what)
 			}
+		}
+		if what := fmt.Sprintf("twice %s", kind); covered[what] == 0 {
+			t.Errorf("no walk in %s has %q: -rewrite looks for others", corpus, what)
 		}
 	}
 }

@@ -106,6 +106,11 @@ var planted = []bug{
 		"law 11",
 	},
 	{
+		"an enter does not look whether it was done before", "two enter, and requests arrive twice",
+		[]edit{{"txn.go", "If:   []Cmp{created(TermPrefix(c.path)+c.nonce, 0), created(QueuePrefix(c.path)+c.nonce, 0)},\n", "\n"}},
+		"section 4",
+	},
+	{
 		"a term is given up while its work goes on", "two and their work",
 		[]edit{{"decide.go", "	case c.working && !c.overdue: // the term is given up only after the work that it guarded has ended\n		return out\n", ""}},
 		"law 7",

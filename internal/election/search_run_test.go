@@ -14,7 +14,7 @@ var (
 )
 
 // anything is every kind of fault but the passing of time.
-var anything = []fault{stop, set, work, lose, deny, slow, fresh, raft, crash, transfer, hand, foreign, resync, sweep}
+var anything = []fault{stop, set, work, lose, twice, deny, slow, fresh, raft, crash, transfer, hand, foreign, resync, sweep}
 
 // of allows so many faults of each kind. What was lost may always commit late, and who was stopped may enter early.
 func of(n int8, kinds ...fault) map[fault]int8 {
@@ -36,6 +36,7 @@ var searches = []config{
 	{name: "two, stops, transfers and lost answers", procs: 2, entered: true, all: 3, of: of(1, transfer, stop, lose)},
 	{name: "two, stops, new leases and lost answers", procs: 2, entered: true, all: 3, of: of(1, fresh, stop, lose)},
 	{name: "two, stops, deletions by hand and audits", procs: 2, entered: true, all: 3, of: of(1, stop, hand, sweep)},
+	{name: "two enter, and requests arrive twice", procs: 2, lag: 1, all: 2, of: of(1, twice, stop, hand, transfer)},
 	{name: "two and their work", procs: 2, entered: true, guarded: true, all: 2, of: of(2, stop, work, transfer, hand)},
 	{name: "three and any fault", procs: 3, entered: true, all: 1, of: of(1, anything...)},
 	{name: "three and any two faults", procs: 3, entered: true, lag: 1, all: 2, of: of(1, anything...)},

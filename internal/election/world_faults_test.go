@@ -13,6 +13,7 @@ const (
 	work           // that work is not waited for
 	lose           // an answer is lost, and what it would have answered may commit later
 	late           // and it does
+	twice          // a transaction that arrives may do so once more
 	deny           // etcd refuses a transaction for good
 	slow           // a grant, a renewal or a request for a transfer takes its time
 	fresh          // a process takes a new lease without any need
@@ -58,6 +59,17 @@ func (w *world) slow() bool {
 	}
 	w.spend(slow)
 	return true
+}
+
+// repeat may leave a transaction that arrives on its way, to arrive once more. (A read that does is one that was made later.)
+func (w *world) repeat(f *flight) {
+	if f.kind == Read || !w.may(twice) || !w.luck.chance(4) {
+		return
+	}
+	w.spend(twice)
+	w.late = append(w.late, f)
+	w.logf("%s of %s may arrive twice", f.kind, f.seed)
+	w.cover("twice %s", f.kind)
 }
 
 // draw gives the world its faults at random: none of a kind, or plenty.

@@ -65,8 +65,21 @@ func (w *world) judge(before []kv, f *flight) {
 	if f != nil && f.kind == Resign && f.res.ok && !f.gap && len(queue(before)) > 0 {
 		w.fail("law 6: %s resigned while %s waited", f.seed, first(queue(before)).Nonce)
 	}
+	if f != nil && f.kind == Entry {
+		w.judgeEntry(before, f)
+	}
 	if f != nil && f.kind != Entry { // a late one may bring back what has come to its end since
 		w.judgeData()
+	}
+}
+
+// judgeEntry asks whether an enter changed anything though its key was there.
+func (w *world) judgeEntry(before []kv, f *flight) {
+	for _, change := range w.etcd.log[len(w.etcd.log)-1].changes {
+		_, part, nonce := ParseKey(change.Name)
+		if part != PartPath && (lookup(before, TermPrefix(path)+nonce).Exists() || lookup(before, QueuePrefix(path)+nonce).Exists()) {
+			w.fail("section 4: an enter of %s put %s, and its key was there", f.seed, change.Name)
+		}
 	}
 }
 

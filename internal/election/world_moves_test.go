@@ -91,6 +91,7 @@ func (p *proc) arrive() bool {
 	if p.flight == nil || p.flight.applied {
 		return false
 	}
+	p.w.repeat(p.flight)
 	p.flight = p.w.apply(p.flight)
 	return true
 }
@@ -136,7 +137,8 @@ func (p *proc) deny() bool {
 	return true
 }
 
-// lateOne lets a transaction arrive that nobody waits for any more. Its answer may even reach the one who asked.
+// lateOne lets a transaction arrive that nobody waits for any more, or one for the second time. Its answer may even reach the
+// one who asked.
 func (w *world) lateOne() bool {
 	if len(w.late) == 0 {
 		return false
@@ -144,8 +146,15 @@ func (w *world) lateOne() bool {
 	i := w.luck.pick(len(w.late))
 	f := w.late[i]
 	w.late = append(w.late[:i:i], w.late[i+1:]...)
+	w.repeat(f)
 	f = w.apply(f)
-	if p := w.procs[f.from]; p.seed == f.seed && f.err == nil && !f.sweep && w.luck.chance(4) {
+	p := w.procs[f.from]
+	second := p.flight != nil && p.flight.seq == f.seq
+	switch {
+	case p.seed != f.seed || f.sweep || !second && f.err != nil || !w.luck.chance(4):
+	case second: // it comes before the first one, which then is not heard
+		p.flight = f
+	default:
 		p.step(Input{What: Answer, Reply: Reply{Seq: f.seq, Revision: f.res.rev}})
 	}
 	return true
@@ -256,6 +265,7 @@ func (p *proc) tidy() bool {
 		p.w.late = append(p.w.late, f)
 		return true
 	}
+	p.w.repeat(f)
 	p.w.apply(f)
 	return true
 }
