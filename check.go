@@ -8,7 +8,10 @@ import (
 	"github.com/samcday/locked/internal/election"
 )
 
-var errCheckTimeout = errors.New("it did not return in time")
+var (
+	errCheckTimeout = errors.New("it did not return in time")
+	errCheckGone    = errors.New("it has ended its goroutine")
+)
 
 // keepChecking calls the node's check at once, and then every half TTL, as long as the node runs.
 func (n *Node) keepChecking() {
@@ -19,7 +22,11 @@ func (n *Node) keepChecking() {
 		for ctx.Err() == nil {
 			result := make(chan error, 1)
 			limited, done := context.WithTimeout(ctx, every)
-			go func() { result <- n.check(limited) }() // not ours to wait for: it may ignore its context
+			go func() { // not ours to wait for: it may ignore its context
+				err := errCheckGone
+				defer func() { result <- err }()
+				err = n.check(limited)
+			}()
 			var err error
 			select {
 			case err = <-result:

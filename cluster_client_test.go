@@ -168,7 +168,7 @@ func stopClient(t *testing.T, e *etcd, path string, round int) bool {
 			asks++
 		}
 	}
-	if asks > 250 {
+	if asks > 100 {
 		t.Errorf("law 2: the context of the term ended %v after the stop, when the client had asked %d times", late, asks)
 	}
 	t.Logf("round %d: another node elected after %v, client stopped for %v; then: first report after %v, first write after %v, context dead after %v",

@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ type heartbeat struct {
 	timer    *time.Timer
 	every    time.Duration // 0 while it stands still
 	revision int64         // of the last beat; 0 if it failed
+	highest  int64         // of all beats
 }
 
 // pace makes the heart beat, and faster if a node wants it.
@@ -62,7 +64,8 @@ func (l *Locker) beats() {
 		l.pace()
 	}
 	if sample != nil {
-		l.spawn(func() { l.askProgress(sample) })
+		known := l.beat.highest
+		l.spawn(func() { l.askProgress(sample, known) })
 	}
 }
 
@@ -78,8 +81,8 @@ func (s *stream) laggard(revision int64) *feed {
 	return nil
 }
 
-// askProgress asks etcd for its revision, and then all streams for their progress.
-func (l *Locker) askProgress(f *feed) {
+// askProgress asks etcd for its revision, which was known to be so high before, and then all streams for their progress.
+func (l *Locker) askProgress(f *feed, known int64) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
 	options := []clientv3.OpOption{clientv3.WithCountOnly()}
@@ -93,10 +96,24 @@ func (l *Locker) askProgress(f *feed) {
 	}
 	l.post(func() {
 		l.beat.revision = resp.Header.Revision
+		l.beat.highest = max(l.beat.highest, resp.Header.Revision)
+		if resp.Header.Revision < known {
+			l.wentBack()
+		}
 		for s := range l.streams.open {
 			s.out.post(progressRequest)
 		}
 	})
+}
+
+// wentBack tells everybody that etcd has lost its history: what is known of it is newer than all that it will say for long.
+func (l *Locker) wentBack() {
+	err := fmt.Errorf("locked: etcd was at revision %d and has gone back, as one does that was replaced, or restored without "+
+		"--bump-revision: restart the programs that compete, which wait for a later one", l.beat.highest)
+	l.log.Error("etcd has gone back", "error", err)
+	for _, c := range l.contests {
+		c.tell(Event{Kind: Error, Path: c.path, Cause: err}, everybody)
+	}
 }
 
 var progressRequest = &etcdserverpb.WatchRequest{

@@ -1,6 +1,8 @@
 package locked
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,4 +184,35 @@ func TestShortDisconnects(t *testing.T) {
 		t.Error(err)
 	}
 	eb.await(Select)
+}
+
+// An etcd that was replaced by an empty one says so little that candidates would wait for ever without a word: all who listen
+// are told what is wrong.
+func TestEtcdGoesBack(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
+	for range 50 {
+		e.put("x", "y")
+	}
+	l, err := New(e.Endpoint(), testOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { // as its node waits, too
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = l.Close(ctx)
+	}()
+	n := candidateFor(t, l, "/p", "n", time.Second)
+	events, observer := listen(t, n), observe(t, locker(t, e.Endpoint(), WithTTL(time.Second)), "/p")
+	start(t, n)
+	for _, heard := range []*listener{events, observer} {
+		heard.await(Ping)
+	}
+	e.stop()
+	e.cfg.DataDir = t.TempDir()
+	e.start()
+	for _, heard := range []*listener{events, observer} {
+		heard.await(Error, func(ev Event) bool { return strings.Contains(ev.Cause.Error(), "has gone back") })
+	}
 }

@@ -39,6 +39,7 @@ type NodeConfig struct {
 	// Check, if given, tells whether the node is fit to lead: it is called before the node enters the queue and then every
 	// half TTL, with a context that lasts that long, and never twice at a time. When it fails, or does not return in time,
 	// an elected node steps down and hands over, and one that waits leaves the queue; it enters again when Check passes.
+	// It runs in a goroutine of its own, where a panic ends the process.
 	Check func(ctx context.Context) error
 }
 

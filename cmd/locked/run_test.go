@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -134,24 +135,16 @@ func (t *runTest) died(count int, before time.Duration) (wrong string) {
 	return wrong
 }
 
-// mustDie does again, with an etcd of its own, what did not end well, if the machine was seen to hold us up: it may do so until a
-// lease has ended, with who must see to it that a program is dead by then.
+// mustDie does what says what is wrong, with an etcd of its own, and again where the machine held us up: it may do so until
+// a lease has ended, with who must see to it that a program is dead by then.
 func mustDie(tt *testing.T, once func(t *runTest) (wrong string)) {
 	tt.Parallel()
-	for range 4 {
-		var wrong string
-		begin := guard.Now()
-		ran := hitch.Ran(func() { wrong = once(newRunTest(tt)) })
-		held := guard.Now() - begin - ran
-		switch {
-		case wrong == "":
-			return
-		case held < 500*time.Millisecond:
-			tt.Fatal(wrong)
+	hitch.Try(tt, func(int) error {
+		if wrong := once(newRunTest(tt)); wrong != "" {
+			return errors.New(wrong)
 		}
-		tt.Logf("%s; the machine held us up for %v of that: once more", wrong, held)
-	}
-	tt.Error("the machine held us up each time")
+		return nil
+	})
 }
 
 func zombie(pid int) bool {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 //	exits CODE locked ...     run to the end, and compare the exit code; stdout and stderr can be looked at then
 //	start NAME locked ...     run beside the script
 //	expect NAME REGEXP [VAR]  wait until NAME prints a match behind the last one; VAR gets what is in parentheses
-//	begins NAME REGEXP ...    start and expect; again if it has ended before, as what a machine held up for too long may do
+//	begins NAME REGEXP ...    start and expect; again if it has ended before, and the machine was seen to hold us up
 //	signal NAME INT           as kill -INT does
 //	rename OLD NEW            as mv does, over what is there
 //	reads URL CODE REGEXP     ask over HTTP until it answers so
@@ -103,12 +103,15 @@ func begins(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, !neg && len(args) > 2, "begins NAME REGEXP COMMAND...")
 	for try := 1; ; try++ {
 		start(ts, neg, append(args[:1:1], args[2:]...))
-		if p := named(ts, args[0]); try == 5 {
-			p.expect(ts, args[1])
+		p, found := named(ts, args[0]), false
+		held := hitch.HeldUp(func() { found = p.await(ts, args[1]) != nil })
+		switch {
+		case found:
 			return
-		} else if p.await(ts, args[1]) != nil {
-			return
+		case !held || try == 5:
+			p.expect(ts, args[1]) // which says what was there instead
 		}
+		ts.Logf("%v has ended; the machine has held us up: once more", p.cmd.Args)
 	}
 }
 

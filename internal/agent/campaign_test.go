@@ -97,7 +97,7 @@ func TestClosedConnectionIsHeld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			threeTries(t, func(try int) error {
+			hitch.Try(t, func(try int) error {
 				path := fmt.Sprintf("web%d", try)
 				a := open(s, path)
 				selected := a.await("select")
@@ -148,7 +148,7 @@ func TestSameIDTwice(t *testing.T) {
 		t.Errorf("problem %v", p)
 	}
 	a.close()
-	threeTries(t, func(try int) error { // the first is waited for, if its end is noticed in time
+	hitch.Try(t, func(try int) error { // the first is waited for, if its end is noticed in time
 		path := fmt.Sprintf("again%d", try)
 		a := s.campaign(path, "a")
 		a.await("select")

@@ -22,6 +22,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/hitch"
 )
 
 var (
@@ -36,7 +37,7 @@ func TestManyCampaigns(t *testing.T) {
 		t.Skip("memory and CPU time of a process are read from /proc")
 	}
 	etcd := testEtcd(t)
-	threeTries(t, func(try int) error { return openMany(t, etcd, fmt.Sprint(try)) })
+	hitch.Try(t, func(try int) error { return openMany(t, etcd, fmt.Sprint(try)) })
 }
 
 // openMany opens the campaigns of an agent, and tells of what they cost.
@@ -157,7 +158,7 @@ func TestHostileConnections(t *testing.T) {
 		t.Errorf("10 MB of headers were taken, and answered with %v, %v", answer, rerr)
 	}
 
-	threeTries(t, func(try int) error { return flood(s, address, fmt.Sprint(try)) })
+	hitch.Try(t, func(try int) error { return flood(s, address, fmt.Sprint(try)) })
 }
 
 // flood opens the thousand connections a second, while somebody leads and somebody else hands over.

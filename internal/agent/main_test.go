@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -34,21 +33,6 @@ func TestMain(m *testing.M) {
 
 // patience says that a test has failed, and nothing else.
 const patience = 30 * time.Second
-
-// threeTries is for what must be done in time: it must be so in one of three tries. A machine that stands still makes one
-// of them late, and an agent that is slow all of them.
-func threeTries(t *testing.T, f func(try int) error) {
-	t.Helper()
-	var errs []error
-	for try := range 3 {
-		err := f(try)
-		if err == nil {
-			return
-		}
-		errs = append(errs, err)
-	}
-	t.Errorf("in each of three tries: %v", errors.Join(errs...))
-}
 
 // testEtcd is an etcd of the test's own.
 func testEtcd(t testing.TB) *clientv3.Client {

@@ -230,45 +230,28 @@ func TestStop(t *testing.T) {
 }
 
 // before runs a stubborn program up to a deadline that is never moved, and sees that all of it is dead by then. Act is done
-// when it has started. It is done again only if the machine was seen to hold us up.
+// when it has started.
 func before(t *testing.T, why Why, act func(s *subject, deadline time.Duration)) {
 	t.Helper()
-	for range 5 {
-		var wrong string
-		begin := Now()
-		ran := hitch.Ran(func() { wrong = beforeOnce(t, why, act) })
-		held := Now() - begin - ran
-		switch {
-		case wrong == "":
-			return
-		case held < 500*time.Millisecond:
-			t.Fatal(wrong)
+	hitch.Try(t, func(int) error {
+		deadline := fixed(5 * time.Second)
+		s := run(t, stubborn, 2*time.Second, deadline)
+		r := s.next()
+		if r.Started != 0 {
+			for len(s.alive()) < 4 && Now() < deadline() {
+			}
+			act(s, deadline())
+			r = s.next()
 		}
-		t.Logf("%s; the machine held us up for %v of that: once more", wrong, held)
-	}
-	t.Error("the machine held us up each time")
-}
-
-// beforeOnce tells what was wrong, if anything was.
-func beforeOnce(t *testing.T, why Why, act func(s *subject, deadline time.Duration)) (wrong string) {
-	t.Helper()
-	deadline := fixed(5 * time.Second)
-	s := run(t, stubborn, 2*time.Second, deadline)
-	r := s.next()
-	if r.Started != 0 {
-		for len(s.alive()) < 4 && Now() < deadline() {
+		late := Now() - deadline()
+		switch s.over(r); {
+		case r.Ended.Why != why || r.Ended.Error != "":
+			return fmt.Errorf("%+v, want %s", *r.Ended, why)
+		case late > 0:
+			return fmt.Errorf("dead %v after the deadline", late)
 		}
-		act(s, deadline())
-		r = s.next()
-	}
-	late := Now() - deadline()
-	switch s.over(r); {
-	case r.Ended.Why != why || r.Ended.Error != "":
-		return fmt.Sprintf("%+v, want %s", *r.Ended, why)
-	case late > 0:
-		return fmt.Sprintf("dead %v after the deadline", late)
-	}
-	return ""
+		return nil
+	})
 }
 
 // A grace that is longer than the time that is left does not count.

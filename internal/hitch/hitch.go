@@ -30,6 +30,35 @@ func Ran(f func()) (ran time.Duration) {
 	return ran
 }
 
+// enough is for how long the machine must have held a process up to excuse what came too late. A busy one does for less all
+// the time.
+const enough = 500 * time.Millisecond
+
+// HeldUp reports whether the machine was seen to hold this process up for long while f did.
+func HeldUp(f func()) bool {
+	begin := time.Now()
+	ran := Ran(f)
+	return time.Since(begin)-ran >= enough
+}
+
+// Try does f, and fails the test with its error; but if the machine was seen to hold this process up meanwhile it does f
+// again, up to five times in all.
+func Try(t testing.TB, f func(try int) error) {
+	t.Helper()
+	for try := range 5 {
+		var err error
+		held := HeldUp(func() { err = f(try) })
+		switch {
+		case err == nil:
+			return
+		case !held:
+			t.Fatal(err)
+		}
+		t.Logf("%v; the machine has held us up: once more", err)
+	}
+	t.Fatal("the machine has held us up each time")
+}
+
 // Addr is an address of this machine where nobody listens. It is kept until the test ends: nobody else is given it, but
 // who asks for it, to listen there, gets it.
 func Addr(t testing.TB) string {
