@@ -165,3 +165,23 @@ func TestLeadWaitsForAnUnsteadyCheck(t *testing.T) {
 		}
 	})
 }
+
+// A transfer that etcd does not answer in time says so, and not that the caller's own time is over.
+func TestTransferUnanswered(t *testing.T) {
+	inArena(t, 5*time.Second, 2, func(a *arena) {
+		a.startAll()
+		a.settled()
+		m := a.leader()
+		for _, request := range []matcher{byMethod("LeaseGrant"), isWrite} {
+			slow := m.link.slow(request, 2*m.locker.timeout)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			err := m.locker.Transfer(ctx, a.path, "")
+			cancel()
+			slow.off()
+			if !errors.Is(err, ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
+				a.t.Errorf("%v, want %v", err, ErrUnreachable)
+			}
+			a.settled()
+		}
+	})
+}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/samcday/locked/internal/election"
 )
@@ -64,7 +66,7 @@ type transfer struct {
 const transferTTL = 5 * time.Second
 
 func (t *transfer) run(ctx context.Context) error {
-	defer t.end()
+	defer t.end(ctx)
 	for {
 		view, err := t.read(ctx)
 		if err != nil {
@@ -112,7 +114,7 @@ func (t *transfer) read(ctx context.Context) (*election.View, error) {
 // leader has begun another term, and must be asked again.
 func (t *transfer) attempt(ctx context.Context, view *election.View, successor string) (done bool, err error) {
 	if err := t.keep(ctx); err != nil {
-		return false, fmt.Errorf("locked: %w", t.l.explain(t.path, "transfer", err))
+		return false, t.failed(ctx, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -126,7 +128,7 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	}
 	r := t.l.commit(ctx, txn)
 	if r.err != nil {
-		return false, fmt.Errorf("locked: %w", t.l.explain(t.path, "transfer", r.err))
+		return false, t.failed(ctx, r.err)
 	}
 	if !r.succeeded { // somebody was faster: look again
 		return false, ctx.Err()
@@ -202,6 +204,17 @@ func (t *transfer) lost(ctx context.Context) error {
 	return nil
 }
 
+// failed is the error of a request to etcd.
+func (t *transfer) failed(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return t.lost(ctx)
+	case errors.Is(err, context.DeadlineExceeded), status.Code(plain(err)) == codes.DeadlineExceeded: // its own, not the caller's
+		return fmt.Errorf("locked: transferring %s: %w", t.path, t.l.unreached())
+	}
+	return fmt.Errorf("locked: %w", t.l.explain(t.path, "transfer", err))
+}
+
 // keep gives the request a lease of its own, kept alive for the call.
 func (t *transfer) keep(ctx context.Context) error {
 	if t.lease != 0 {
@@ -217,12 +230,16 @@ func (t *transfer) keep(ctx context.Context) error {
 	return nil
 }
 
-// end takes the request back, if it is still there.
-func (t *transfer) end() {
+// end takes the request back, if it is still there. A caller who does not wait any more hardly waits for that.
+func (t *transfer) end(ctx context.Context) {
 	if t.lease == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	limit := time.Second
+	if ctx.Err() != nil {
+		limit /= 10
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	if _, err := t.l.client.Revoke(ctx, t.lease); err != nil {
 		t.l.log.Debug("transfer request ends by itself", "path", t.path, "error", err)
