@@ -53,6 +53,8 @@ class Candidate:
                 if event == "candidacy":
                     key, silence = data["candidacy"], 3 * data["heartbeat_ms"] / 1000
                     continue
+                if event == "end":
+                    continue  # the connection ends now; what was promised before is still good
                 if data["leads"] and "good_until_uptime_ms" not in data:
                     raise ConnectionError("the agent is not on this machine, or behind a proxy: its clock is not known here")
                 self.until = data.get("good_until_uptime_ms", 0)

@@ -2,13 +2,16 @@ package agent
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -63,18 +66,24 @@ func beCampaigner() {
 	readEvents(resp.Body, func(e event, _ []byte) { fmt.Println(e.name) })
 }
 
-// beAgent serves on the etcd at that endpoint, and prints its URL, until it is killed.
+// beAgent serves on the etcd at that endpoint, and prints its URL, until it is killed or asked to end. If an address
+// follows it listens there.
 func beAgent() {
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{os.Getenv(childArg)}, Logger: zap.NewNop()})
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	endpoint, listen, _ := strings.Cut(os.Getenv(childArg), " ")
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
 		panic(err)
 	}
-	a, err := New(client, Config{Listen: "127.0.0.1:0"})
+	a, err := New(client, Config{Listen: cmp.Or(listen, "127.0.0.1:0")})
 	if err != nil {
 		panic(err)
 	}
 	fmt.Println(a.URL())
-	panic(a.Serve(context.Background()))
+	if err := a.Serve(ctx); err != nil {
+		panic(err)
+	}
 }
 
 // awaitLine reads until a line comes.

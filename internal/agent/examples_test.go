@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/samcday/locked/internal/hitch"
 )
 
 // printedLine is one that a program has printed.
@@ -74,7 +76,7 @@ func (p *program) await(prefix string) printedLine {
 }
 
 // The examples take part, stop when they are told to, stop by themselves when the agent goes silent, before anybody else is
-// elected, and come back.
+// elected, and come back; also when the agent itself has ended, and there is another one.
 func TestExamples(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the examples read /proc/uptime")
@@ -98,7 +100,8 @@ func TestExamples(t *testing.T) {
 
 func testExample(t *testing.T, interpreter, file string) {
 	etcd := testEtcd(t)
-	beside, out := child(t, "agent", etcd.Endpoints()[0])
+	arg := etcd.Endpoints()[0] + " " + hitch.Addr(t)
+	beside, out := child(t, "agent", arg)
 	if !out.Scan() {
 		t.Fatal("the agent did not start")
 	}
@@ -132,6 +135,19 @@ func testExample(t *testing.T, interpreter, file string) {
 		t.Fatal(err)
 	}
 	b.close()
+	p.await("lead ")
+
+	// The agent ends, and another one takes its place.
+	if err := beside.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.await("stop stopped")
+	if out.Scan() {
+		t.Errorf("the agent printed %q", out.Text())
+	}
+	if _, out := child(t, "agent", arg); !out.Scan() {
+		t.Fatal("the agent did not start again")
+	}
 	p.await("lead ")
 
 	// It is asked to end, or crashes.
