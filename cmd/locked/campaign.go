@@ -61,7 +61,7 @@ func newCampaignCommand(conn *connection) *cobra.Command {
 	f.StringVar(&o.id, "id", "", "`NAME` of this node (default the host's name with something random behind it)")
 	f.StringVar(&o.value, "value", "", "what it announces when elected, such as an address (default the host's name)")
 	f.DurationVar(&o.ttl, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
-	f.DurationVar(&o.grace, "grace", 0, "how long before that it stops believing to lead (default a fifth of the TTL)")
+	f.DurationVar(&o.grace, "grace", 0, "how long before it can be replaced it stops believing to lead (default a fifth of the TTL)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print refreshes and pings too")
 	f.BoolVar(&o.stopOnEOF, "stop-on-eof", false, "leave when standard input ends")
 	_ = f.MarkHidden("stop-on-eof") // for a parent that runs candidates: they must not outlive it

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,15 @@ func (c *connection) completeCandidate(_ *cobra.Command, args []string, _ string
 			}
 		}
 		return ids
+	})
+}
+
+// completeChoices offers the words that a flag takes, of those whose type lists them.
+func completeChoices(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *flag) {
+		if words := strings.Split(f.Value.Type(), "|"); len(words) > 1 {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+		}
 	})
 }
 

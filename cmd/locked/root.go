@@ -70,6 +70,9 @@ func newRootCommand() *cobra.Command {
 		newChaosCommand(conn),
 		newVersionCommand(),
 	)
+	for _, cmd := range root.Commands() {
+		completeChoices(cmd)
+	}
 	return root
 }
 

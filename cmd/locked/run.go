@@ -60,6 +60,12 @@ func newRunCommand(conn *connection) *cobra.Command {
 			}
 			return usagef("run takes one PATH, and after -- a program to run: see %s --help", cmd.CommandPath())
 		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 { // CMD and its arguments
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return conn.completePath(cmd, args, begun)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.path, o.command = args[0], args[1:]
 			if err := o.checkFlags(cmd.Flags().Changed); err != nil {

@@ -42,7 +42,7 @@ type watchOptions struct {
 func newWatchCommand(conn *connection) *cobra.Command {
 	o := &watchOptions{conn: conn}
 	cmd := &cobra.Command{
-		Use:   "watch PATH",
+		Use:   "watch [PATH]",
 		Short: "Print who is elected, and each change",
 		Long:  watchHelp,
 		Example: `  locked watch /web
