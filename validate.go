@@ -24,8 +24,9 @@ const (
 
 // NodeConfig says what a [Node] is. Only the value is required.
 type NodeConfig struct {
-	// ID names the node, by default the host's name with something random behind it. It must not contain ":::", end in
-	// ":", or contain control characters.
+	// ID names the node, by default the host's name with something random behind it. The candidates of an election need
+	// different ones, as [Locker.Transfer] cannot tell two with the same ID apart. It must not contain ":::", end in ":",
+	// or contain control characters.
 	ID string
 	// Value is what the node announces when it is elected: any bytes but none, and at most [MaxValueSize].
 	Value string

@@ -58,7 +58,7 @@ func newCampaignCommand(conn *connection) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.id, "id", "", "`NAME` of this node (default the host's name with something random behind it)")
+	f.StringVar(&o.id, "id", "", "`NAME` of this node, which no other candidate has (default the host's name with something random behind it)")
 	f.StringVar(&o.value, "value", "", "what it announces when elected, such as an address (default the host's name)")
 	f.DurationVar(&o.ttl, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
 	f.DurationVar(&o.grace, "grace", 0, "how long before it can be replaced it stops believing to lead (default a fifth of the TTL)")

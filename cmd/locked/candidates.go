@@ -54,7 +54,7 @@ func (q *question) candidates(ctx context.Context, w io.Writer) error {
 		return q.conn.explain(err)
 	}
 	if len(candidates) == 0 {
-		return fmt.Errorf("%w at %s, and nobody waits", locked.ErrNoLeader, q.path)
+		return q.nobody(", and nobody waits")
 	}
 	leases, err := q.leases(ctx, client)
 	if err != nil {

@@ -37,7 +37,7 @@ func (q *question) leader(ctx context.Context, w io.Writer) error {
 	defer l.Close(ctx) // it has no nodes that could fail to stop
 	leader, err := l.Leader(ctx, q.path)
 	if errors.Is(err, locked.ErrNoLeader) {
-		return fmt.Errorf("%w at %s", err, q.path)
+		return q.nobody("")
 	}
 	if err != nil {
 		return q.conn.explain(err)

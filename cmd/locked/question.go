@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/samcday/locked"
 )
 
 // question is what is asked about the election at one path.
@@ -25,4 +29,12 @@ func newQuestion(conn *connection, cmd *cobra.Command, answer func(*question, co
 	}
 	q.format.addTo(cmd.Flags())
 	return cmd
+}
+
+// nobody is what there is to say where nobody is elected. Who has left out a slash may look for the election that has it.
+func (q *question) nobody(more string) error {
+	if !strings.HasPrefix(q.path, "/") {
+		more += fmt.Sprintf(" (/%s is another election)", q.path)
+	}
+	return fmt.Errorf("%w at %s%s", locked.ErrNoLeader, q.path, more)
 }

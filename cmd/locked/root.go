@@ -12,7 +12,8 @@ const rootHelp = `locked elects a leader among processes, on etcd v3.
 
 Candidates compete for a PATH. One of them is elected at a time, the others wait
 in a queue, first come, first served. The etcd key PATH holds "ID:::VALUE" of the
-elected one, for any etcd client to read.
+elected one, for any etcd client to read. PATH is taken as it stands: web and /web
+are two elections. (In the URLs of the agent, web is the election /web.)
 
 Environment:
   A connection flag that is not given is taken from the variable LOCKED_<FLAG>, or
@@ -47,7 +48,13 @@ func newRootCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	version := root.Flags().Bool("version", false, "print the version")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *version {
+			return new(versionOptions).run(cmd.OutOrStdout())
+		}
+		return cmd.Help()
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w: see %s --help", err, cmd.CommandPath())
@@ -73,7 +80,32 @@ func newRootCommand() *cobra.Command {
 	for _, cmd := range root.Commands() {
 		completeChoices(cmd)
 	}
+	addCobras(root)
 	return root
+}
+
+// addCobras adds the commands that cobra brings along. They refuse what they do not know, where cobra would print help.
+func addCobras(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Example = "  locked help run"
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if found, rest, _ := root.Find(args); found == root {
+					return root.Args(root, rest)
+				}
+				return nil
+			}
+		case "completion":
+			cmd.Example = "  source <(locked completion bash)"
+			cmd.Args = cobra.ArbitraryArgs
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+				return usagef("completion takes the name of a shell: bash, zsh, fish or powershell: see %s --help", cmd.CommandPath())
+			}
+		}
+	}
 }
 
 func suggestions(cmd *cobra.Command, name string) string {

@@ -75,7 +75,7 @@ func newRunCommand(conn *connection) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.node.ID, "id", "", "`NAME` of this node (default the host's name with something random behind it)")
+	f.StringVar(&o.node.ID, "id", "", "`NAME` of this node, which no other candidate has (default the host's name with something random behind it)")
 	o.value.addTo(f)
 	f.DurationVar(&o.node.TTL, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
 	f.DurationVar(&o.node.Grace, "grace", 0, "how long CMD may take to end after TERM, at most a third of the TTL (default a fifth)")
