@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -56,38 +58,50 @@ func (c *connection) diagnose() string {
 	for i, e := range endpoints {
 		probes.Go(func() {
 			e = strings.TrimSpace(e)
-			found[i] = e + ": " + c.probe(context.Background(), e)
+			problem, remedy := c.probe(context.Background(), e)
+			found[i] = e + ": " + problem
+			if remedy != "" {
+				found[i] += ": " + remedy
+			}
 		})
 	}
 	probes.Wait()
 	return strings.Join(found, ", ")
 }
 
-// probe says, within two seconds, what is wrong with an endpoint that did not answer.
-func (c *connection) probe(ctx context.Context, endpoint string) string {
+// probe says, within two seconds, what is wrong with an endpoint that did not answer, and what to do about it if that is
+// known.
+func (c *connection) probe(ctx context.Context, endpoint string) (problem, remedy string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	conn, err := dial(ctx, endpoint)
 	if err != nil {
-		return short(err)
+		return short(err), ""
 	}
 	defer conn.Close()
 	scheme, address := parts(endpoint)
 	host, _, _ := net.SplitHostPort(address)
-	var foreign tls.RecordHeaderError
-	if scheme == "https" || scheme == "" && c.transport != nil {
-		switch err := shake(ctx, conn, host, c.transport); {
-		case errors.As(err, &foreign):
-			return "it does not speak TLS: give http:// before the host"
-		case errors.Is(err, context.DeadlineExceeded):
-			return "it takes connections, but does not answer"
-		case err != nil:
-			return "TLS: " + short(err) + " (see --cacert, --cert and --key)"
-		}
-	} else if tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil {
-		return "it speaks TLS: give --cacert, or https:// before the host"
+	secure := scheme == "https" || scheme == "" && c.transport != nil
+	if secure {
+		err = shake(ctx, conn, host, c.transport)
+	} else {
+		err = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx)
 	}
-	return "it takes connections, but does not answer as an etcd that has a leader"
+	var foreign tls.RecordHeaderError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "it takes connections, but does not answer", "see whether it is stopped or overloaded"
+	case !secure && err == nil:
+		return "it speaks TLS", "give --cacert, or https:// before the host"
+	case secure && errors.As(err, &foreign):
+		return "it does not speak TLS", "give http:// before the host"
+	case secure && errors.As(err, &unknown):
+		return "TLS: " + short(err), "give --cacert with the authority that has signed its certificate"
+	case secure && err != nil:
+		return "TLS: " + short(err), "see --cacert, --cert and --key"
+	}
+	return "it takes connections, but does not answer as an etcd that has a leader", "see whether it is one, and reaches the others"
 }
 
 // dial connects to an endpoint, without TLS.

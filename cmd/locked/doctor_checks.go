@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -91,27 +92,29 @@ func (x *examination) endpoints(ctx context.Context) []finding {
 }
 
 func (x *examination) endpoint(ctx context.Context, endpoint string) finding {
-	_, took, problem := x.ask(ctx, endpoint)
+	_, took, problem, remedy := x.ask(ctx, endpoint)
 	if problem != "" {
-		return finding{"endpoint", "fail", endpoint + ": " + problem, "see whether it runs, or take it out of " + variables("endpoints")}
+		return finding{"endpoint", "fail", endpoint + ": " + problem, cmp.Or(remedy, "see whether it runs") + ", or take it out of " + variables("endpoints")}
 	}
 	return finding{"endpoint", "ok", fmt.Sprintf("%s answers in %v", endpoint, round(took)), ""}
 }
 
-// ask asks one member of etcd how it stands. If it does not answer, the problem is why.
-func (x *examination) ask(ctx context.Context, endpoint string) (s *clientv3.StatusResponse, took time.Duration, problem string) {
+// ask asks one member of etcd how it stands. If it does not answer, the problem is why, and the remedy what mends that, if it
+// is known.
+func (x *examination) ask(ctx context.Context, endpoint string) (s *clientv3.StatusResponse, took time.Duration, problem, remedy string) {
 	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
 	defer cancel()
 	conn, err := dial(limited, endpoint)
 	if err != nil {
-		return nil, 0, short(err) // etcd's client would go on trying
+		return nil, 0, short(err), "" // etcd's client would go on trying
 	}
 	_ = conn.Close()
 	began := time.Now()
 	if s, err = x.client.Status(limited, endpoint); err != nil {
-		return nil, 0, x.conn.probe(ctx, endpoint)
+		problem, remedy = x.conn.probe(ctx, endpoint)
+		return nil, 0, problem, remedy
 	}
-	return s, time.Since(began), ""
+	return s, time.Since(began), "", ""
 }
 
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
@@ -129,7 +132,7 @@ func (x *examination) members(ctx context.Context, list []*etcdserverpb.Member) 
 			learners++
 		}
 		for _, url := range m.ClientURLs {
-			s, took, problem := x.ask(ctx, url)
+			s, took, problem, _ := x.ask(ctx, url)
 			if problem != "" {
 				f.Detail = fmt.Sprintf("%s at %s: %s", m.Name, url, problem)
 				f.Fix = "see whether it runs, and whether " + url + ", which it tells its clients, is right from here"
