@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/agent"
@@ -135,7 +136,19 @@ func (o *agentOptions) run(ctx context.Context, stdout, stderr io.Writer) (err e
 		giveUp()
 		return errors.Join(err, a.Serve(ctx))
 	}
+	if o.external {
+		go o.warnUnlessAnswered(ctx, client)
+	}
 	return a.Serve(ctx)
+}
+
+// warnUnlessAnswered tells of an etcd that was named and does not answer. The agent serves all the same: elections wait for it.
+func (o *agentOptions) warnUnlessAnswered(ctx context.Context, client *clientv3.Client) {
+	limited, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), o.conn.timeout)
+	defer cancel()
+	if _, err := client.MemberList(limited); err != nil && ctx.Err() == nil {
+		o.Logger.Warn("elections wait for etcd", "cause", o.conn.explain(err))
+	}
 }
 
 // etcd runs one, unless another one was named.
