@@ -76,7 +76,10 @@ func (r *racer) start() (err error) {
 	if r.board, err = openBoard(s.Board, s.Elections); err != nil {
 		return err
 	}
-	r.proc, err = cluster.Run(r.fleet.command, s, func(string) {})
+	p, err := cluster.Run(r.fleet.command, s, func(string) {})
+	if p != nil { // otherwise the last one stays, which has ended: faults are made to it until the run ends for this
+		r.proc = p
+	}
 	return err
 }
 
