@@ -3,6 +3,7 @@ package locked
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -182,6 +183,45 @@ func TestTransferUnanswered(t *testing.T) {
 				a.t.Errorf("%v, want %v", err, ErrUnreachable)
 			}
 			a.settled()
+		}
+	})
+}
+
+// Law 11: a transfer ends with its context, though etcd does not answer when the request is taken back.
+func TestTransferEndsWithItsContext(t *testing.T) {
+	inArena(t, 5*time.Second, 2, func(a *arena) {
+		a.startAll()
+		a.settled()
+		m := a.leader()
+		write, revoke := m.link.slow(isWrite, time.Minute), m.link.slow(byMethod("LeaseRevoke"), time.Minute)
+		begin, limit := a.now(), 2*time.Second
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		err := m.locker.Transfer(ctx, a.path, "")
+		if took := a.now() - begin; !errors.Is(err, context.DeadlineExceeded) || took > limit+limit/10 {
+			a.t.Errorf("%v after %v, want the error of the context after %v", err, took, limit)
+		}
+		if write.hit() != 1 || revoke.hit() != 1 {
+			a.t.Errorf("%d puts and %d revocations were held up, want one of each", write.hit(), revoke.hit())
+		}
+	})
+}
+
+// A check that ends its goroutine, as a failed assertion in it would, has failed; it is called again.
+func TestCheckThatEndsItsGoroutine(t *testing.T) {
+	inArena(t, 5*time.Second, 0, func(a *arena) {
+		var calls atomic.Int32
+		m := a.join("n", NodeConfig{Check: func(context.Context) error {
+			if calls.Add(1) == 2 {
+				runtime.Goexit()
+			}
+			return nil
+		}})
+		m.start()
+		first := a.awaitLeader().node.Token()
+		a.await("another term", func() bool { return m.node.Token() > first })
+		if n := a.ends[ErrUnhealthy.Error()]; n != 1 {
+			a.t.Errorf("the terms ended for %v, want %v once", a.ends, ErrUnhealthy)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,14 +206,22 @@ func TestEtcdGoesBack(t *testing.T) {
 	}()
 	n := candidateFor(t, l, "/p", "n", time.Second)
 	events, observer := listen(t, n), observe(t, locker(t, e.Endpoint(), WithTTL(time.Second)), "/p")
+	wentBack := func(ev Event) bool {
+		return ev.Kind == Error && strings.Contains(ev.Cause.Error(), "has gone back")
+	}
 	start(t, n)
 	for _, heard := range []*listener{events, observer} {
-		heard.await(Ping)
+		for range 3 { // at one revision, which is not to go back
+			heard.await(Ping)
+		}
+		if slices.ContainsFunc(heard.soFar(), wentBack) {
+			t.Errorf("%s heard that etcd has gone back", heard.name)
+		}
 	}
 	e.stop()
 	e.cfg.DataDir = t.TempDir()
 	e.start()
 	for _, heard := range []*listener{events, observer} {
-		heard.await(Error, func(ev Event) bool { return strings.Contains(ev.Cause.Error(), "has gone back") })
+		heard.await(Error, wentBack)
 	}
 }
