@@ -2,12 +2,48 @@ package locked
 
 import (
 	"context"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/election"
 )
 
 // The audit removes what requests have left behind that were given up and committed after all, on a lease that other
 // nodes keep alive. It looks at the keys on each lease once a TTL.
+
+// audits lists the keys on a lease, after every second renewal. It renews nothing and is waited for by nobody, so that a
+// listing that is not answered costs no leadership; there is one at a time, and what was not listed now is the next time.
+func (k *keeper) audits(le *election.Lease) {
+	if k.proven++; k.proven%2 != 0 || k.listing {
+		return
+	}
+	k.listing = true
+	k.l.spawn(func() {
+		keys, err := k.l.keysOn(le.ID)
+		k.l.post(func() {
+			k.listing = false
+			if err == nil {
+				k.audit(le.ID, keys)
+			}
+		})
+	})
+}
+
+// keysOn gives the names of the keys on a lease.
+func (l *Locker) keysOn(lease int64) ([]string, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
+	defer cancel()
+	resp, err := l.client.TimeToLive(ctx, clientv3.LeaseID(lease), clientv3.WithAttachedKeys())
+	if err != nil {
+		return nil, fmt.Errorf("listing the keys on lease %x: %w", lease, err)
+	}
+	keys := make([]string, len(resp.Keys))
+	for i, k := range resp.Keys {
+		keys[i] = string(k)
+	}
+	return keys, nil
+}
 
 // audit takes the names of the keys on a lease. Nonces are looked up now, after the listing was answered: one that nobody
 // owns by now never will be owned.

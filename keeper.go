@@ -2,14 +2,12 @@ package locked
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/samcday/locked/internal/election"
 )
@@ -23,6 +21,8 @@ type keeper struct {
 	holding  election.Holding
 	renewals map[int64]context.CancelFunc // of the goroutines that renew a lease each
 	granting bool
+	listing  bool // the keys on a lease, for the audit
+	proven   int  // renewals
 }
 
 // nodesPerLease bounds the keys on a lease: with auth on, etcd checks every one of them at each renewal and each put.
@@ -65,67 +65,6 @@ func (k *keeper) resume() {
 	}
 	k.holding = election.Holding{}
 	k.grant()
-}
-
-// grant gets a new lease, for as long as that takes.
-func (k *keeper) grant() {
-	if k.granting || len(k.nodes) == 0 || k.l.closing {
-		return
-	}
-	k.granting = true
-	k.l.spawn(func() {
-		g := grant{l: k.l, ttl: k.ttl}
-		for attempt := 1; ; attempt++ {
-			le, err := g.try(k.l.ctx)
-			if err == nil {
-				k.l.post(func() { k.granted(le) })
-				return
-			}
-			if k.l.ctx.Err() != nil {
-				return
-			}
-			more := make(chan bool, 1)
-			k.l.post(func() { more <- k.ungranted(err) })
-			select {
-			case yes := <-more:
-				if !yes {
-					return
-				}
-			case <-k.l.ctx.Done():
-				return
-			}
-			pause(k.l.ctx, delay(attempt, k.ttl/10))
-		}
-	})
-}
-
-// granted takes up a new lease: from now on keys are written with it, and moved to it.
-func (k *keeper) granted(le *election.Lease) {
-	k.granting = false
-	k.l.log.Debug("lease granted", "lease", le.ID, "ttl", le.TTL, "raft_term", le.RaftTerm)
-	k.holding.Leases = append(k.holding.Leases, le)
-	k.holding.Current = le.ID
-	if len(k.nodes) == 0 {
-		return
-	}
-	k.renew(le)
-	k.stepAll(election.Seen)
-}
-
-// ungranted tells the nodes that there is no lease yet, and reports whether to go on trying.
-func (k *keeper) ungranted(err error) bool {
-	k.l.log.Warn("lease not granted", "error", err)
-	if len(k.nodes) == 0 || k.l.closing {
-		k.granting = false
-		return false
-	}
-	for n := range k.nodes {
-		n.failed("get a lease", err)
-		if n.running { // it may take a while: until then the node follows others
-			n.contest.Load().follow()
-		}
-	}
-	return true
 }
 
 // retire stops counting on a lease. It goes on being renewed while keys are on it.
@@ -183,41 +122,71 @@ func (k *keeper) renew(le *election.Lease) {
 	ctx, cancel := context.WithCancel(k.l.ctx)
 	k.renewals[le.ID] = cancel
 	r := renewer{l: k.l, id: le.ID, ttl: le.TTL}
-	fresh := le.Alive(k.l.clock.Now() + le.TTL*8/10) // just granted
+	first := k.l.clock.Now()
+	beat := k.l.nextBeat(first, le.TTL)
+	if le.Alive(first + le.TTL*8/10) { // just granted
+		first = beat
+	}
 	k.l.spawn(func() {
 		defer cancel()
-		r.run(ctx, fresh, func(res renewal) { k.l.post(func() { k.renewed(ctx, le, res) }) }, func(keys []string) {
-			k.l.post(func() { k.audit(le.ID, keys) })
-		})
+		r.run(ctx, first, beat, func(res renewal) { k.l.post(func() { k.acknowledged(ctx, le, res) }) })
 	})
 }
 
-// renewed takes the result of a renewal. A belief that has run out by now ends before anything moves.
-func (k *keeper) renewed(ctx context.Context, le *election.Lease, r renewal) {
-	if ctx.Err() != nil {
-		return
-	}
-	if r.err == nil && r.ttl <= 0 {
+// acknowledged takes the result of a request to renew, and has it proven.
+func (k *keeper) acknowledged(ctx context.Context, le *election.Lease, r renewal) {
+	switch {
+	case ctx.Err() != nil:
+	case r.err != nil:
+		k.failed(le, r)
+	case r.ttl <= 0:
 		k.lost(le.ID)
+	default:
+		k.l.counters.renewal.add(r.took)
+		k.l.prove(claim{k, le, ctx, r})
+	}
+}
+
+// renewed takes a renewal that was proven in a raft term, or was not. A belief that has run out by now ends before anything
+// moves.
+func (k *keeper) renewed(c claim, raftTerm uint64, err error) {
+	if c.ctx.Err() != nil {
 		return
 	}
+	if err == nil && raftTerm != c.acked {
+		err = errUnproven // it is worth another try at once
+	}
+	if c.err = err; err != nil {
+		k.failed(c.lease, c.renewal)
+		return
+	}
+	c.verdict(nil)
 	now := k.l.clock.Now()
 	k.expire(now)
-	if r.err == nil {
-		k.l.counters.renewal.add(r.took)
-		k.l.counters.verification.add(r.tookRead)
-		le.Sent(r.sent)
-		le.Acked(r.ttl, r.acked)
-		if le.Verified(now, r.verified) {
-			k.refreshed(le)
-			return
-		}
-		if r.acked == r.verified && r.verified != le.RaftTerm {
-			k.retire(le, "etcd has a new leader")
-		}
-	} else {
-		k.l.log.Warn("lease not renewed", "lease", le.ID, "left", le.Deadline-now, "error", r.err)
+	c.lease.Sent(c.sent)
+	c.lease.Acked(c.ttl, c.acked)
+	if c.lease.Verified(now, raftTerm) {
+		k.refreshed(c.lease)
+		k.audits(c.lease)
+		return
 	}
+	if raftTerm != c.lease.RaftTerm {
+		k.retire(c.lease, "etcd has a new leader")
+	}
+	k.outlived(c.lease, now)
+}
+
+// failed lets a renewal that was not made, or not proven, be tried again.
+func (k *keeper) failed(le *election.Lease, r renewal) {
+	r.verdict(r.err)
+	now := k.l.clock.Now()
+	k.expire(now)
+	k.l.log.Warn("lease not renewed", "lease", le.ID, "left", le.Deadline-now, "error", r.err)
+	k.outlived(le, now)
+}
+
+// outlived stops counting on a lease whose time is over.
+func (k *keeper) outlived(le *election.Lease, now time.Duration) {
 	if !le.Alive(now) {
 		k.retire(le, "not renewed in time")
 	}
@@ -282,56 +251,6 @@ func (l *Locker) revoke(ids []int64) error {
 	}
 	all.Wait()
 	return nil
-}
-
-// grant is one lease that is asked for, again and again under the same id, so that a lost answer leaves nothing behind.
-type grant struct {
-	l    *Locker
-	ttl  time.Duration
-	id   int64
-	sent time.Duration // first
-	term uint64        // raft term that was proven to stand before that
-}
-
-func (g *grant) try(ctx context.Context) (*election.Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.l.patience(g.ttl))
-	defer cancel()
-	if g.id == 0 {
-		term, err := g.l.linearizable(ctx)
-		if err != nil {
-			return nil, err
-		}
-		g.term, g.id, g.sent = term, 1+rand.Int64N(1<<62), g.l.clock.Now()
-	}
-	ttl, after, err := g.request(ctx)
-	if err != nil {
-		return nil, err
-	}
-	le, ok := election.Granted(g.id, ttl, g.sent, g.term, after)
-	if !ok || !le.Alive(g.l.clock.Now()) {
-		g.id = 0 // it ends by itself: nothing was ever put on it
-		return nil, errUnproven
-	}
-	return &le, nil
-}
-
-var errUnproven = errors.New("etcd changed its leader meanwhile")
-
-// request asks for the lease. If an earlier request was answered after all, etcd is asked what became of it.
-func (g *grant) request(ctx context.Context) (ttl time.Duration, raftTerm uint64, err error) {
-	resp, err := g.l.leases.LeaseGrant(ctx, &etcdserverpb.LeaseGrantRequest{ID: g.id, TTL: int64(g.ttl / time.Second)})
-	if err == nil {
-		return time.Duration(resp.TTL) * time.Second, resp.Header.RaftTerm, nil
-	}
-	if err = rpctypes.Error(err); !errors.Is(err, rpctypes.ErrLeaseExist) {
-		return 0, 0, err
-	}
-	left, err := g.l.leases.LeaseTimeToLive(ctx, &etcdserverpb.LeaseTimeToLiveRequest{ID: g.id})
-	if err != nil {
-		return 0, 0, err
-	}
-	raftTerm, err = g.l.linearizable(ctx)
-	return time.Duration(left.GrantedTTL) * time.Second, raftTerm, err
 }
 
 // delay grows with the attempt from 20 ms up to a limit, with a quarter of it left to chance.

@@ -49,6 +49,7 @@ type Locker struct {
 	orders
 	believers
 	streams
+	proofs
 
 	counters counters
 }
@@ -119,6 +120,7 @@ func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
 		counters:  counters{ends: map[error]int64{}},
 		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
 		streams:   streams{open: map[*stream]struct{}{}},
+		proofs:    proofs{waiting: map[time.Duration][]claim{}, beats: map[time.Duration]time.Duration{}},
 		contests:  map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}
 	l.beat.timer = stoppedTimer()
@@ -239,14 +241,4 @@ func (l *Locker) close(answer func(error)) {
 		}
 	}
 	done(nil)
-}
-
-// linearizable asks etcd for something that only a leader with a quorum can answer, and that needs no permission: the
-// list of members. It gives the raft term in which it was answered.
-func (l *Locker) linearizable(ctx context.Context) (raftTerm uint64, err error) {
-	resp, err := l.client.MemberList(clientv3.WithRequireLeader(ctx))
-	if err != nil {
-		return 0, err
-	}
-	return resp.Header.RaftTerm, nil
 }

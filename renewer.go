@@ -2,7 +2,6 @@ package locked
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -20,50 +19,50 @@ type renewer struct {
 	cancel context.CancelFunc
 }
 
-// renewal is what came of one attempt.
+// renewal is what came of one attempt. An acknowledgement alone proves nothing: see proof.go.
 type renewal struct {
-	sent            time.Duration // reading of the clock before the request was sent
-	took, tookRead  time.Duration // for the acknowledgement, and for the read after it
-	ttl             time.Duration // 0 if etcd does not know the lease
-	acked, verified uint64        // raft terms of the acknowledgement and of the read after it
-	err             error
+	sent    time.Duration // reading of the clock before the request was sent
+	took    time.Duration // for the acknowledgement
+	ttl     time.Duration // 0 if etcd does not know the lease
+	acked   uint64        // raft term of the acknowledgement
+	err     error
+	limit   time.Time   // up to which it may be proven
+	verdict func(error) // is told whether it was: answers the renewer once
 }
 
 // period is how often a lease is renewed, and everything else that must happen every half TTL: a little more often than
 // that, so that it is never late.
 func period(ttl time.Duration) time.Duration { return ttl * 45 / 100 }
 
-// run renews until ctx ends, and quickly again after a failure. Once a TTL it lists the keys on the lease.
-func (r *renewer) run(ctx context.Context, fresh bool, done func(renewal), listed func(keys []string)) {
+// run renews until ctx ends: at a first reading of the clock, then at each beat, a period apart, and quickly again after a
+// failure. It renews only when the loop has taken the result of the attempt before and told whether that was proven: so no
+// lease outlives the loop.
+func (r *renewer) run(ctx context.Context, next, beat time.Duration, take func(renewal)) {
 	defer r.drop()
-	wait := time.Duration(0)
-	if fresh {
-		wait = period(r.ttl)
-	}
-	failures, audits := 0, 0
-	for {
-		if pause(ctx, wait); ctx.Err() != nil {
+	for failures := 0; ; {
+		if pause(ctx, next-r.l.clock.Now()); ctx.Err() != nil {
 			return
 		}
+		verdict := make(chan error, 1)
 		res := r.renew(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		done(res)
-		if res.err != nil {
-			failures++
-			wait = delay(failures, r.ttl/20)
-			continue
-		}
-		if res.ttl <= 0 {
-			return
-		}
-		failures, wait = 0, period(r.ttl)
-		if audits++; audits%2 == 0 {
-			if keys, err := r.list(ctx); err == nil {
-				listed(keys)
+		res.verdict = func(err error) { verdict <- err }
+		take(res)
+		select {
+		case err := <-verdict:
+			if err != nil {
+				r.drop() // the next attempt may reach another member
+				failures++
+				next = r.l.clock.Now() + delay(failures, r.ttl/20)
+				continue
 			}
+		case <-ctx.Done():
+			return
 		}
+		failures = 0
+		for now := r.l.clock.Now(); beat <= now; {
+			beat += period(r.ttl)
+		}
+		next = beat
 	}
 }
 
@@ -73,13 +72,14 @@ func (l *Locker) patience(ttl time.Duration) time.Duration {
 	return min(l.timeout, max(ttl/5, 300*time.Millisecond))
 }
 
-// renew makes one attempt: a renewal, and the read that proves it.
+// renew asks for one renewal.
 func (r *renewer) renew(ctx context.Context) (res renewal) {
-	deadline := time.Now().Add(r.l.patience(r.ttl))
+	patience := r.l.patience(r.ttl)
+	res.limit = time.Now().Add(patience)
 	if r.stream == nil {
 		r.life, r.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
 	}
-	alarm := time.AfterFunc(time.Until(deadline), r.cancel)
+	alarm := time.AfterFunc(patience, r.cancel)
 	defer alarm.Stop()
 	res.sent = r.l.clock.Now()
 	reply, err := r.exchange()
@@ -88,19 +88,8 @@ func (r *renewer) renew(ctx context.Context) (res renewal) {
 		res.err = err
 		return res
 	}
-	answered := r.l.clock.Now()
-	res.took = answered - res.sent
+	res.took = r.l.clock.Now() - res.sent
 	res.ttl, res.acked = time.Duration(reply.TTL)*time.Second, reply.Header.RaftTerm
-	if res.ttl <= 0 {
-		return res
-	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	res.verified, res.err = r.l.linearizable(ctx)
-	res.tookRead = r.l.clock.Now() - answered
-	if res.err == nil && res.verified != res.acked {
-		res.err = errUnproven // it is worth another try at once
-	}
 	return res
 }
 
@@ -122,19 +111,4 @@ func (r *renewer) drop() {
 		r.cancel()
 	}
 	r.stream, r.cancel = nil, nil
-}
-
-// list gives the names of the keys on the lease.
-func (r *renewer) list(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.l.timeout)
-	defer cancel()
-	resp, err := r.l.client.TimeToLive(ctx, clientv3.LeaseID(r.id), clientv3.WithAttachedKeys())
-	if err != nil {
-		return nil, fmt.Errorf("listing the keys on lease %x: %w", r.id, err)
-	}
-	keys := make([]string, len(resp.Keys))
-	for i, k := range resp.Keys {
-		keys[i] = string(k)
-	}
-	return keys, nil
 }

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/samcday/locked/internal/election"
 )
 
 // The second layer: faults on the requests, by interceptors between gRPC and
@@ -29,12 +31,20 @@ type matcher func(method string, msg any) bool
 
 func byMethod(name string) matcher { return func(m string, _ any) bool { return m == name } }
 
-// isWrite matches what costs a raft entry in the key space: a transaction with a
-// put or delete in either branch does, whichever is taken.
+// isProof matches what proves renewals and grants.
+func isProof(_ string, msg any) bool {
+	m, ok := msg.(*pb.DeleteRangeRequest)
+	return ok && strings.HasSuffix(string(m.GetKey()), election.ProofKey(""))
+}
+
+// isWrite matches what costs a raft entry in the key space, but for proofs: a
+// transaction with a put or delete in either branch does, whichever is taken.
 func isWrite(_ string, msg any) bool {
 	switch m := msg.(type) {
-	case *pb.PutRequest, *pb.DeleteRangeRequest:
+	case *pb.PutRequest:
 		return true
+	case *pb.DeleteRangeRequest:
+		return !isProof("", msg)
 	case *pb.TxnRequest:
 		return anyWrite(m.GetSuccess()) || anyWrite(m.GetFailure())
 	}

@@ -28,7 +28,7 @@ const (
 )
 
 func (b *breaker) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if r, ok := reply.(*pb.MemberListResponse); ok && b.rule == "verify" && b.term.Load() != 0 {
+	if r, ok := reply.(*pb.DeleteRangeResponse); ok && b.rule == "verify" && b.term.Load() != 0 {
 		r.Header = &pb.ResponseHeader{RaftTerm: b.term.Load()}
 		return nil
 	}

@@ -32,7 +32,7 @@ var Rules = []Rule{
 		Promise: "leases end under leaders that believe on", Exposing: []string{kindDrip, kindReset},
 	},
 	{
-		Name: "verify", Broken: "the linearizable read after each renewal is answered on the spot",
+		Name: "verify", Broken: "the proof of each renewal is answered on the spot, and never sent",
 		Promise:  "an etcd leader that is cut off acknowledges renewals that do not count",
 		Exposing: []string{kindLeaderBlinkCut, kindYield}, TTL: 5 * time.Second,
 	},

@@ -39,6 +39,10 @@ func QueuePrefix(path string) string { return path + Separator + "queue/" }
 // TransferKey is the key of the election's transfer request.
 func TransferKey(path string) string { return path + Separator + "transfer" }
 
+// ProofKey is a key of the election that nobody ever puts: to delete it is an entry that a quorum must commit, and that changes
+// nothing.
+func ProofKey(path string) string { return path + Separator + "proof" }
+
 // ParseKey tells which election a key belongs to and which part of it the key is. It relies on paths that neither contain
 // the separator nor end in a colon.
 func ParseKey(key string) (path string, part Part, nonce string) {
