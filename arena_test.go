@@ -23,9 +23,10 @@ type arena struct {
 	path    string
 	ttl     time.Duration
 	beliefs *leaderHistory
-	clean   bool // no lease ends while somebody waits: law 6 holds without exception
-	edits   bool // somebody deletes keys by hand, PATH too
-	overlap bool // leases of leaders are revoked by hand: two may believe to lead
+	clean   bool                   // no lease ends while somebody waits: law 6 holds without exception
+	edits   bool                   // somebody deletes keys by hand, PATH too
+	overlap bool                   // leases of leaders are revoked by hand: two may believe to lead
+	config  func(*clientv3.Config) // of the members' clients, nil for what New makes
 
 	mu       sync.Mutex
 	members  []*member
@@ -113,7 +114,7 @@ func (a *arena) join(id string, cfg NodeConfig) *member {
 	a.t.Helper()
 	m := &member{a: a, name: id, clock: a.clock()}
 	var err error
-	client, link := a.ourClient(fmt.Sprintf("%s-%d", id, len(a.members)))
+	client, link := a.ourClient(fmt.Sprintf("%s-%d", id, len(a.members)), a.config)
 	m.link = link
 	m.locker, err = NewFromClient(client, withClock(m.clock), WithLogger(slog.New(&beliefLog{a: a})))
 	a.noError(err)
@@ -130,8 +131,8 @@ func (a *arena) join(id string, cfg NodeConfig) *member {
 	return m
 }
 
-// ourClient is a client as New makes it.
-func (s *sim) ourClient(name string) (*clientv3.Client, *link) {
+// ourClient is a client as New makes it, but for what a function changes, if there is one.
+func (s *sim) ourClient(name string, changed func(*clientv3.Config)) (*clientv3.Client, *link) {
 	o, err := newOptions(nil)
 	s.noError(err)
 	ours, err := o.client("simulated:1") // which the simulation's own takes the place of
@@ -139,6 +140,9 @@ func (s *sim) ourClient(name string) (*clientv3.Client, *link) {
 	return s.client(name, func(cfg *clientv3.Config) {
 		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ours.DialKeepAliveTime, ours.DialKeepAliveTimeout
 		cfg.DialOptions = append(cfg.DialOptions, ours.DialOptions...)
+		if changed != nil {
+			changed(cfg)
+		}
 	})
 }
 

@@ -181,7 +181,7 @@ func (tr *trial) until(limit time.Duration, f func(leader string) bool) bool {
 
 // ours competes with Lead.
 func (tr *trial) ours(ctx context.Context, name string, wg *sync.WaitGroup) *contender {
-	client, link := tr.ourClient(name)
+	client, link := tr.ourClient(name, nil)
 	l, err := NewFromClient(client, withClock(tr.clock()))
 	tr.noError(err)
 	n, err := l.Node("/race", NodeConfig{ID: name, Value: "v", TTL: overlapTTL})
@@ -215,7 +215,7 @@ func (tr *trial) ours(ctx context.Context, name string, wg *sync.WaitGroup) *con
 
 // theirs competes with etcd's own Election, as its documentation shows it: the session ends the work.
 func (tr *trial) theirs(ctx context.Context, name string, wg *sync.WaitGroup) *contender {
-	client, link := tr.ourClient(name)
+	client, link := tr.ourClient(name, nil)
 	c := &contender{name: name, client: client, link: link}
 	var resign func()
 	c.stop = func() {

@@ -325,6 +325,9 @@ func (l *link) pick(method string, msg any, isRequest bool) action {
 		// A copy: etcd's handlers may write into the message.
 		l.seen = append(l.seen, seenRequest{l.sim.now(), method, proto.Clone(msg.(proto.Message))})
 	}
+	if l.deposed != nil {
+		return l.deposed.pass
+	}
 	for _, r := range l.rules {
 		if r.left > 0 && r.match(method, msg) {
 			r.left--
@@ -380,6 +383,14 @@ func (s *faultyStream) Context() context.Context { return s.ctx }
 func (s *faultyStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
+	}
+	if renewal, ok := m.(*pb.LeaseKeepAliveRequest); ok {
+		if d := s.link.isDeposed(); d != nil {
+			if err := d.acknowledge(s, renewal); err != nil {
+				return err
+			}
+			return s.RecvMsg(m)
+		}
 	}
 	return s.pass(m, true)
 }

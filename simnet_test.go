@@ -27,6 +27,7 @@ type link struct {
 	pipes    map[*linkPipe]bool
 
 	// The requests: see simfaults_test.go.
+	deposed *deposed // see simdeposed_test.go
 	rules   []*faultRule
 	streams map[*faultyStream]bool
 	seen    []seenRequest
