@@ -245,6 +245,44 @@ func TestPermissionRevoked(t *testing.T) {
 	events.await(Select)
 }
 
+// A permission that is taken away while a node leads, and is missing when it is stopped: Stop and Close say so instead of trying
+// for ever, and its keys end with their lease, which no sibling keeps alive.
+func TestStopWithoutPermission(t *testing.T) {
+	t.Parallel()
+	e := guarded(t, map[string][]permission{"elector": append(electionPermissions("/p"), electionPermissions("/q")...)})
+	const ttl = 6 * time.Second
+	l := locker(t, e.Endpoint(), WithAuth("elector", "elector"))
+	n, sibling := candidateFor(t, l, "/p", "n", ttl), candidateFor(t, l, "/q", "sibling", ttl)
+	events, others := listen(t, n), listen(t, sibling)
+	start(t, n, sibling)
+	events.await(Select)
+	token := others.await(Select).Token
+	seen := observe(t, locker(t, e.Endpoint(), WithAuth("root", "root")), "/p")
+	seen.await(Change, of("n"))
+	others.await(Refresh) // there is time until the next one
+	revoke := func(path string) {
+		t.Helper()
+		for key, end := range map[string]string{path: "", path + ":::": clientv3.GetPrefixRangeEnd(path + ":::")} {
+			if _, err := e.client.RoleRevokePermission(t.Context(), "elector", key, end); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	revoke("/p")
+	if err := n.Stop(context.Background()); !errors.Is(err, rpctypes.ErrPermissionDenied) || !strings.Contains(err.Error(), "/p") {
+		t.Error("stop:", err)
+	}
+	events.await(Deselect, because(ErrStopped))
+	seen.await(Vacant)
+	if sibling.Token() != token {
+		t.Error("the sibling has lost its term")
+	}
+	revoke("/q")
+	if err := l.Close(context.Background()); !errors.Is(err, rpctypes.ErrPermissionDenied) || !strings.Contains(err.Error(), "/q") {
+		t.Error("close:", err)
+	}
+}
+
 // A wrong password is refused by New, at once; whoever comes without one is told so by Start.
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()

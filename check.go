@@ -58,7 +58,10 @@ func (n *Node) checked(ctx context.Context, err error) {
 			n.step(election.Input{What: election.Leave, Cause: election.Unhealthy})
 		}
 	case n.unfit:
-		n.unfit = false
+		n.unfit, n.forsaken = false, false
+		if n.keeper.holding.Current == 0 {
+			n.keeper.grant()
+		}
 		n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 	}
 }

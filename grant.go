@@ -14,7 +14,7 @@ import (
 
 // grant gets a new lease, for as long as that takes.
 func (k *keeper) grant() {
-	if k.granting || len(k.nodes) == 0 || k.l.closing {
+	if k.granting || !k.needed() || k.l.closing {
 		return
 	}
 	k.granting = true
@@ -69,7 +69,7 @@ func (k *keeper) ungranted(err error) []string {
 			n.contest.Load().follow()
 		}
 	}
-	if len(k.nodes) == 0 || k.l.closing {
+	if !k.needed() || k.l.closing {
 		k.granting = false
 		return nil
 	}

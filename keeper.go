@@ -102,7 +102,30 @@ func (k *keeper) prune() {
 
 func (k *keeper) named(lease int64) bool {
 	for n := range k.nodes {
-		if n.candidate.Names(lease) {
+		if !n.forsaken && n.candidate.Names(lease) {
+			return true
+		}
+	}
+	return false
+}
+
+// forsake leaves a key that etcd does not let its node delete to end with its lease, which the other nodes move away from.
+func (k *keeper) forsake(n *Node) {
+	n.forsaken = true
+	le := k.holding.Lease(n.candidate.Key().Lease)
+	if le == nil {
+		return
+	}
+	k.retire(le, "a key on it cannot be deleted")
+	if !k.named(le.ID) {
+		k.drop(le)
+	}
+}
+
+// needed reports whether a node has a use for a lease.
+func (k *keeper) needed() bool {
+	for n := range k.nodes {
+		if !n.forsaken {
 			return true
 		}
 	}
@@ -235,7 +258,7 @@ func (l *Locker) leaseIDs() []int64 {
 
 // revoke ends leases that nothing is left on. One that etcd does not know any more is none to worry about, and one that
 // cannot be revoked ends by itself.
-func (l *Locker) revoke(ids []int64) error {
+func (l *Locker) revoke(ids []int64) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
 	var all sync.WaitGroup
@@ -250,7 +273,6 @@ func (l *Locker) revoke(ids []int64) error {
 		})
 	}
 	all.Wait()
-	return nil
 }
 
 // delay grows with the attempt from 20 ms up to a limit, with a quarter of it left to chance.

@@ -207,7 +207,7 @@ func (l *Locker) spawn(f func()) {
 // Close stops all nodes and hands over what they lead, as [Node.Stop] does, until ctx ends; then it ends everything that
 // the locker has running, and the channels of its subscribers. Its leases are revoked once nothing is left on them, so
 // that nothing of ours is left in etcd; if that cannot be known in time they end by themselves within a TTL. The error is
-// that of the context if not everything could be handed over.
+// that of the context if not everything could be handed over, or what etcd refused: see [Node.Stop].
 func (l *Locker) Close(ctx context.Context) error {
 	err := l.ask(ctx, l.close, func(err error, answer func(error)) { answer(err) })
 	if errors.Is(err, ErrClosed) && l.handedOver.Load() {
@@ -227,11 +227,18 @@ func (l *Locker) Close(ctx context.Context) error {
 func (l *Locker) close(answer func(error)) {
 	l.closing = true
 	left := 1
-	done := func(error) {
+	var refused error
+	done := func(err error) {
+		if refused == nil {
+			refused = err
+		}
 		if left--; left == 0 {
 			ids := l.leaseIDs()
 			l.handedOver.Store(true)
-			l.spawn(func() { answer(l.revoke(ids)) })
+			l.spawn(func() {
+				l.revoke(ids)
+				answer(refused)
+			})
 		}
 	}
 	for _, c := range l.contests {

@@ -36,6 +36,7 @@ type Node struct {
 	term      *Term         // whose work goes on
 	cause     error         // of the end of the last term
 	deadline  time.Duration // of its lease, then
+	forsaken  bool          // etcd does not let it delete its key, which ends with its lease
 	unfit     bool          // its check has not passed
 	checks    context.CancelFunc
 	frozen    time.Duration // reading of the clock at which that is given up on; 0 while it is not
@@ -67,8 +68,9 @@ func (n *Node) Start(ctx context.Context) error {
 }
 
 // Stop makes the node stop competing, and hands over what it leads to the next in line, in one commit. It returns once
-// that is known to be done. When ctx ends first, its error is returned, and the handing over goes on by itself; belief
-// ends at once in any case. Work that [Node.Lead] guards has as long as ctx lives, and what is then left on the lease, to
+// that is known to be done. When ctx ends first, its error is returned, and the handing over goes on by itself; when etcd
+// refuses it, as it does once the permission to write the path was taken away, that error is returned, and the node's keys end
+// with its lease, which is not renewed any more. Belief ends at once in any case. Work that [Node.Lead] guards has as long as ctx lives, and what is then left on the lease, to
 // end before leadership is handed over. Stopping a node that does not run does nothing.
 func (n *Node) Stop(ctx context.Context) error {
 	stop := func(answer func(error)) { n.stop(election.Stopped, answer) }

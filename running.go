@@ -38,7 +38,7 @@ func (n *Node) start(s *starting) {
 	case n.running || n.l.runs(n.path, n.id):
 		s.done(ErrStarted)
 	default:
-		n.running, n.failure, n.entering, n.campaign = true, nil, s, s.campaign
+		n.running, n.forsaken, n.failure, n.entering, n.campaign = true, false, nil, s, s.campaign
 		n.candidate.Guard(n.campaign != nil)
 		n.keeper = n.l.join(n)
 		n.l.pace()
@@ -176,6 +176,20 @@ func (n *Node) committed(a election.Action, r result) {
 	}
 	n.step(election.Input{What: election.Answer, Reply: reply})
 	n.contest.Load().watchPath()
+	if reply.Result == election.Denied && !reply.Doubt && n.running && (n.stopping || n.unfit) && onlyDeletes(a.Kind) {
+		n.keeper.forsake(n)
+		answerAll(&n.leaving, n.failure)
+	}
+}
+
+// onlyDeletes reports whether a transaction only takes away what its candidate has in etcd. If that is refused, nothing else is
+// left to try.
+func onlyDeletes(kind election.Kind) bool {
+	switch kind {
+	case election.Exit, election.Resign, election.Drop, election.Clear:
+		return true
+	}
+	return false
 }
 
 // entry is the election as it was when somebody had entered an empty one: there is nothing but what was put.

@@ -29,9 +29,13 @@ type stream struct {
 	out    *mailbox[*etcdserverpb.WatchRequest]
 	feeds  map[int64]*feed
 	lastID int64
+	born   time.Duration // reading of the clock
 	asked  []int64       // watches that etcd has not answered to, in order
 	opened time.Duration // reading of the clock when it last answered to one
 }
+
+// shortestToken is the shortest life that etcd's --auth-token-ttl gives to an auth token.
+const shortestToken = time.Second
 
 // stream gives the one for new watches.
 func (l *Locker) stream() *stream {
@@ -39,7 +43,7 @@ func (l *Locker) stream() *stream {
 		return l.streams.current
 	}
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(l.ctx))
-	s := &stream{l: l, cancel: cancel, out: newMailbox[*etcdserverpb.WatchRequest](), feeds: map[int64]*feed{}}
+	s := &stream{l: l, cancel: cancel, born: l.clock.Now(), out: newMailbox[*etcdserverpb.WatchRequest](), feeds: map[int64]*feed{}}
 	l.streams.current = s
 	l.streams.open[s] = struct{}{}
 	l.spawn(func() { s.run(ctx) })
@@ -128,6 +132,10 @@ func (l *Locker) streamFailed(orphans []*feed) {
 		}
 	}
 }
+
+// mayHaveExpired reports whether the auth token that the stream was opened with may not be good any more. Before 3.5.6 etcd
+// refuses a watch for that with "permission denied", as if a role were missing.
+func (s *stream) mayHaveExpired() bool { return s.l.clock.Now()-s.born >= shortestToken }
 
 // leave ends the stream, and gives the watches that were on it.
 func (s *stream) leave() []*feed {

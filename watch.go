@@ -173,11 +173,16 @@ func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
 	}
 	err := rpctypes.Error(status.Error(codes.FailedPrecondition, reason))
 	f.l.log.Warn("watch refused", "key", f.key, "error", err)
+	denied := errors.Is(err, rpctypes.ErrPermissionDenied)
+	if !denied || s.mayHaveExpired() {
+		s.abandon()
+	}
+	if denied && s.mayHaveExpired() {
+		f.open()
+		return
+	}
 	if final(err) {
 		f.complain("watch", err)
-	}
-	if !errors.Is(err, rpctypes.ErrPermissionDenied) {
-		s.abandon()
 	}
 	time.AfterFunc(delay(f.failures, time.Second), func() { f.l.post(f.open) })
 }
