@@ -23,7 +23,8 @@
 //
 // [Locker.Transfer] moves leadership to another candidate, [Node.SetValue] changes what a node announces, and
 // [NodeConfig].Check gives leadership up while the node is unfit. [Locker.Leader], [Locker.Candidates], [Locker.Elections]
-// and [Locker.Watch] look without competing. [Locker.Close] hands over what its nodes lead. It needs etcd 3.5 or later.
+// and [Locker.Watch] look without competing. [Locker.Close] hands over what its nodes lead. It needs etcd 3.4 or later;
+// docs/operating.md says what is known of which version.
 //
 // # What decides
 //
@@ -33,9 +34,9 @@
 //	time before the last verified renewal was sent + TTL - TTL/50 - Grace
 //
 // on a clock that goes on while the machine is suspended (CLOCK_BOOTTIME and three seconds for each suspend on Linux,
-// CLOCK_MONOTONIC on macOS, GetTickCount64 on Windows, elsewhere Go's own, which may stand still). A renewal counts once a
-// linearizable read after it was answered in the same raft term, and only in the raft term in which the lease was granted;
-// when etcd elects a new leader, the nodes' keys are moved to a new lease. TTL/50 allows for clocks that differ in rate by
+// CLOCK_MONOTONIC on macOS, GetTickCount64 on Windows, elsewhere Go's own, which may stand still). A renewal counts once
+// etcd has committed an entry after it in the same raft term, which takes a quorum in every version, and only in the raft term
+// in which the lease was granted; when etcd elects a new leader, the nodes' keys are moved to a new lease. TTL/50 allows for clocks that differ in rate by
 // two percent; Grace, a fifth of the TTL by default, is the time in which work can end before somebody else may begin.
 //
 // So at any instant at most one node's [Node.IsSelected] is true, whatever the network, the processes and the members of
@@ -77,6 +78,6 @@
 // # What is not safe
 //
 // Deleting by hand both the path and the keys that begin with "PATH:::term/", or revoking leases by hand, can make two
-// nodes believe to be elected for as long as their leases would have lived. So can etcd's gRPC proxy, and an etcd older than
-// 3.5: they answer from memory what must prove that a lease is alive.
+// nodes believe to be elected for as long as their leases would have lived. So can etcd's gRPC proxy, which answers renewals
+// from memory.
 package locked

@@ -13,7 +13,7 @@ type Stats struct {
 	Overdue      int64            // terms that were handed over while their work went on
 	Dropped      int64            // events that slow subscribers did not get
 	Renewal      Latency          // of leases, from the request to the answer
-	Verification Latency          // of renewals: one linearizable read each
+	Verification Latency          // of renewals: one entry that etcd commits for all of one TTL
 	Nodes        []NodeStats      // that run
 }
 

@@ -25,7 +25,7 @@ var (
 	renewal = prometheus.NewDesc("locked_lease_renewal_seconds",
 		"From the request for a renewal of a lease to its answer.", nil, nil)
 	verification = prometheus.NewDesc("locked_lease_verification_seconds",
-		"The linearizable read that proves a renewal.", nil, nil)
+		"The entry that etcd commits to prove renewals.", nil, nil)
 )
 
 type collector struct{ l *locked.Locker }

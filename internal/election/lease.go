@@ -6,8 +6,8 @@ import "time"
 //
 // The deadline counts from before a request was sent, never from when its reply arrived: etcd renews after the send, so
 // the lease lives at least until the send plus its TTL. It moves only when a renewal was verified: an etcd leader that
-// was cut off goes on acknowledging renewals that no longer count, and only a linearizable read that was answered
-// afterwards in the same raft term proves that it was still the leader.
+// was cut off goes on acknowledging renewals that no longer count, and only an entry that was committed afterwards in the
+// same raft term proves that it was still the leader.
 //
 // A lease is trusted only in the raft term in which it was granted. A paused etcd leader that resumes can still have all
 // the leases revoked that it has not seen renewed, and only those granted after it lost its term are safe from that.
@@ -41,7 +41,7 @@ func (l *Lease) Sent(at time.Duration) { l.sent, l.acked = at, 0 }
 // Acked notes that the renewal under way was acknowledged in a raft term. It proves nothing yet.
 func (l *Lease) Acked(ttl time.Duration, raftTerm uint64) { l.ttl, l.acked = ttl, raftTerm }
 
-// Verified notes that a linearizable read, sent after the acknowledgement, was answered in a raft term. It reports
+// Verified notes that an entry, proposed after the acknowledgement, was committed and answered in a raft term. It reports
 // whether that moved the deadline. It does not when the deadline has passed, however late the reply was sent, nor when
 // either raft term is not that of the grant.
 func (l *Lease) Verified(at time.Duration, raftTerm uint64) bool {
