@@ -116,7 +116,7 @@ func (a *arena) join(id string, cfg NodeConfig) *member {
 	var err error
 	client, link := a.ourClient(fmt.Sprintf("%s-%d", id, len(a.members)), a.config)
 	m.link = link
-	m.locker, err = NewFromClient(client, withClock(m.clock), WithLogger(slog.New(&beliefLog{a: a})))
+	m.locker, err = NewFromClient(client, withClock(m.clock), withDirectLogger(slog.New(&beliefLog{a: a})))
 	a.noError(err)
 	cfg.ID, cfg.TTL = id, a.ttl
 	if cfg.Value == "" {
@@ -206,6 +206,8 @@ func (a *arena) finish() {
 
 // beliefLog hears from the lockers' logs when a belief begins and ends: the loop writes them at that very moment.
 type beliefLog struct{ a *arena }
+
+var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, such as 8760h; 0 for some days")
 
 var simLog = flag.Bool("simlog", false, "log what the lockers in a simulation do")
 

@@ -2,9 +2,9 @@ package locked
 
 import (
 	"context"
-	"fmt"
+	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/samcday/locked/internal/election"
 )
@@ -34,13 +34,15 @@ func (k *keeper) audits(le *election.Lease) {
 func (l *Locker) keysOn(lease int64) ([]string, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
-	resp, err := l.client.TimeToLive(ctx, clientv3.LeaseID(lease), clientv3.WithAttachedKeys())
+	resp, err := l.leases.LeaseTimeToLive(ctx, &etcdserverpb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, anySize)
 	if err != nil {
-		return nil, fmt.Errorf("listing the keys on lease %x: %w", lease, err)
+		return nil, err
 	}
-	keys := make([]string, len(resp.Keys))
-	for i, k := range resp.Keys {
-		keys[i] = string(k)
+	var keys []string
+	for _, k := range resp.Keys {
+		if key, ok := strings.CutPrefix(string(k), l.prefix); ok {
+			keys = append(keys, key)
+		}
 	}
 	return keys, nil
 }

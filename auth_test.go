@@ -393,7 +393,7 @@ func TestNamespace(t *testing.T) {
 			if heard.rewind(); heard.count(Deselect) > 0 && heard.await(Deselect).Cause == ErrRemoved {
 				t.Error("it does not know its own keys")
 			}
-			if lease {
+			{
 				late := candidateFor(t, l, "/late", "late", time.Second)
 				enterLate(t, e, g, late, "/ns/late", "/ns/late")
 				eventually(t, "the audit", func() bool { return len(e.keys("/ns/late")) == 0 })

@@ -43,6 +43,9 @@ func (b *belief) extend(now, until time.Duration) {
 	}
 }
 
+// ranOut reports whether the belief has ended by itself.
+func (b *belief) ranOut() bool { return b.ended.Load() != 0 }
+
 func (b *belief) end() { b.until.Store(over) }
 
 // remaining is how long the belief stands without being extended.

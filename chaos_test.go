@@ -100,6 +100,7 @@ var faults = []fault{
 	{"queue key deleted", func(a *arena, _ *member) { a.deleteOne(election.PartQueue) }},
 	{"waiter's lease revoked", func(a *arena, _ *member) { a.revokeWaiting() }},
 	{"deposed", func(a *arena, m *member) { restore := m.link.depose(a.ttl); a.sleep(3); restore() }},
+	{"loop stands still", func(_ *arena, m *member) { m.standStill(3 * m.a.ttl) }},
 	{"restart", func(a *arena, m *member) { a.restart(time.Duration(a.rand().Int64N(int64(2 * a.ttl)))) }},
 }
 

@@ -13,6 +13,7 @@ import (
 var mayImport = []string{
 	"github.com/samcday/locked/internal/election",
 	"github.com/samcday/locked/internal/etcdclient",
+	"github.com/samcday/locked/internal/logqueue",
 	"go.etcd.io/etcd/api/v3/etcdserverpb",
 	"go.etcd.io/etcd/api/v3/mvccpb",
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes",

@@ -17,12 +17,21 @@ type heartbeat struct {
 	timer    *time.Timer
 	every    time.Duration // 0 while it stands still
 	revision int64         // of the last beat; 0 if it failed
+	asked    time.Duration // reading of the clock when progress was asked for at that revision
 	highest  int64         // of all beats
 }
 
+const (
+	// longestBeat bounds the time for which a stalled watch can go unseen, however long the TTLs are.
+	longestBeat = 5 * time.Second
+	// progressPatience is how long etcd may take to tell of its progress, before a watch that has not come so far is stalled.
+	// Shorter beats leave it half of the time between two.
+	progressPatience = time.Second
+)
+
 // pace makes the heart beat, and faster if a node wants it.
 func (l *Locker) pace() {
-	if every := period(l.shortest()); l.beat.every == 0 || every < l.beat.every {
+	if every := min(period(l.shortest()), longestBeat); l.beat.every == 0 || every < l.beat.every {
 		l.beat.every = every
 		l.beat.timer.Reset(every)
 	}
@@ -45,9 +54,13 @@ func (l *Locker) shortest() time.Duration {
 // beats looks for stalled watches, and asks for progress again.
 func (l *Locker) beats() {
 	var sample *feed
+	known := l.beat.revision
+	if l.clock.Now()-l.beat.asked < min(progressPatience, l.beat.every/2) {
+		known = 0 // it came late: etcd has hardly had the time to answer
+	}
 	for s := range l.streams.open {
-		if f := s.laggard(l.beat.revision); f != nil {
-			l.log.Info("watch stalled", "key", f.key, "progress", f.got, "revision", l.beat.revision)
+		if f := s.laggard(known); f != nil {
+			l.log.Info("watch stalled", "key", f.key, "progress", f.got, "revision", known)
 			orphans := s.leave()
 			l.streamFailed(orphans)
 			for _, f := range orphans {
@@ -64,8 +77,8 @@ func (l *Locker) beats() {
 		l.pace()
 	}
 	if sample != nil {
-		known := l.beat.highest
-		l.spawn(func() { l.askProgress(sample, known) })
+		highest := l.beat.highest
+		l.spawn(func() { l.askProgress(sample, highest) })
 	}
 }
 
@@ -95,7 +108,7 @@ func (l *Locker) askProgress(f *feed, known int64) {
 		return
 	}
 	l.post(func() {
-		l.beat.revision = resp.Header.Revision
+		l.beat.revision, l.beat.asked = resp.Header.Revision, l.clock.Now()
 		l.beat.highest = max(l.beat.highest, resp.Header.Revision)
 		if resp.Header.Revision < known {
 			l.wentBack()

@@ -63,7 +63,7 @@ func TestOldLeadLeavesNewRunAlone(t *testing.T) {
 	go func() { started <- n.Start(t.Context()) }()
 	eventually(t, "the start to wait", func() bool {
 		waits := make(chan bool, 1)
-		l.post(func() { waits <- len(n.leaving) == 2 })
+		l.post(func() { waits <- len(n.next) == 1 })
 		return <-waits
 	})
 	close(release)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcdclient"
+	"github.com/samcday/locked/internal/logqueue"
 )
 
 // Locker is a connection to etcd that nodes compete through. All its nodes share a few leases and one watch stream. Its
@@ -29,6 +30,7 @@ type Locker struct {
 	watches etcdserverpb.WatchClient
 	prefix  string // that the client puts before every key
 	log     *slog.Logger
+	records *logqueue.Queue // of the log, nil if nobody gets them
 	clock   clock
 	ttl     time.Duration
 	timeout time.Duration
@@ -50,6 +52,8 @@ type Locker struct {
 	believers
 	streams
 	proofs
+
+	watchdog *watchdog
 
 	counters counters
 }
@@ -110,11 +114,19 @@ func NewFromClient(client *clientv3.Client, opts ...Option) (*Locker, error) {
 
 func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
 	ctx, cancel := context.WithCancel(context.Background())
+	log := slog.New(slog.DiscardHandler)
+	var records *logqueue.Queue
+	switch {
+	case o.direct:
+		log = o.log
+	case o.log != nil:
+		records, log = logqueue.New(o.log)
+	}
 	l := &Locker{
 		client: client, prefix: prefix,
 		kv: etcdserverpb.NewKVClient(client.ActiveConnection()), leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()),
 		watches: etcdserverpb.NewWatchClient(client.ActiveConnection()),
-		log:     o.log, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
+		log:     log, records: records, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
 		ctx: ctx, cancel: cancel, box: newMailbox[func()](), closed: make(chan struct{}),
 		orders:    newOrders(),
 		counters:  counters{ends: map[error]int64{}},
@@ -123,6 +135,7 @@ func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
 		proofs:    proofs{waiting: map[time.Duration][]claim{}, beats: map[time.Duration]time.Duration{}},
 		contests:  map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}
+	l.watchdog = newWatchdog(l.clock)
 	l.beat.timer = stoppedTimer()
 	l.tasks.Add(1)
 	go l.run()
@@ -146,7 +159,7 @@ func (l *Locker) run() {
 		case <-l.beat.timer.C:
 			l.beats()
 		case <-l.ctx.Done():
-			for _, f := range l.box.take() {
+			for _, f := range l.box.close() {
 				f() // they see a locker that is closing, and answer whoever waits
 			}
 			l.unlisten()
@@ -204,6 +217,9 @@ func (l *Locker) spawn(f func()) {
 	}()
 }
 
+// logPatience is how long Close waits for a log handler.
+const logPatience = time.Second
+
 // Close stops all nodes and hands over what they lead, as [Node.Stop] does, until ctx ends; then it ends everything that
 // the locker has running, and the channels of its subscribers. Its leases are revoked once nothing is left on them, so
 // that nothing of ours is left in etcd; if that cannot be known in time they end by themselves within a TTL. The error is
@@ -215,6 +231,10 @@ func (l *Locker) Close(ctx context.Context) error {
 	}
 	l.cancel()
 	l.tasks.Wait()
+	l.watchdog.stop()
+	limited, cancel := context.WithTimeout(context.Background(), logPatience)
+	defer cancel()
+	l.records.Close(limited)
 	if l.owned {
 		if cerr := l.client.Close(); err == nil && !errors.Is(cerr, context.Canceled) {
 			err = cerr

@@ -31,6 +31,7 @@ type Node struct {
 	entering  *starting     // waits until the node is in the queue or elected
 	settling  []func(error) // wait until its value is in etcd
 	leaving   []func(error) // wait until nothing of it is left
+	next      []*starting   // wait for that too, to begin then
 	failure   error         // of the last request that failed
 	campaign  *campaign     // that Lead runs
 	term      *Term         // whose work goes on

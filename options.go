@@ -21,14 +21,15 @@ type Option func(*options) error
 type options struct {
 	tls            *tls.Config
 	user, password string
-	log            *slog.Logger
+	log            *slog.Logger // nil for silence
+	direct         bool         // the loop itself calls its handler
 	ttl            time.Duration
 	timeout        time.Duration
 	clock          clock
 }
 
 func newOptions(opts []Option) (options, error) {
-	o := options{log: slog.New(slog.DiscardHandler), ttl: DefaultTTL, timeout: DefaultRequestTimeout, clock: systemClock{}}
+	o := options{ttl: DefaultTTL, timeout: DefaultRequestTimeout, clock: systemClock{}}
 	for _, opt := range opts {
 		if err := opt(&o); err != nil {
 			return o, err
@@ -59,7 +60,9 @@ func WithAuth(user, password string) Option {
 	}
 }
 
-// WithLogger makes the locker tell what it does. By default it is silent.
+// WithLogger makes the locker tell what it does. By default it is silent. The handler runs in a goroutine of its own: one that
+// blocks holds nothing up, and loses the records that come meanwhile, which [Stats].DroppedRecords counts. [Locker.Close] waits
+// for what is under way up to a second.
 func WithLogger(log *slog.Logger) Option {
 	return func(o *options) error {
 		if log == nil {
@@ -86,6 +89,14 @@ func WithRequestTimeout(d time.Duration) Option {
 			return &ConfigError{"WithRequestTimeout", fmt.Sprint(d), "must be from 100ms to 1m"}
 		}
 		o.timeout = d
+		return nil
+	}
+}
+
+// withDirectLogger makes the loop itself call the handler, at the very moment of which a record tells.
+func withDirectLogger(log *slog.Logger) Option {
+	return func(o *options) error {
+		o.log, o.direct = log, true
 		return nil
 	}
 }

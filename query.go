@@ -3,9 +3,11 @@ package locked
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/election"
@@ -53,8 +55,20 @@ func (l *Locker) Candidates(ctx context.Context, path string) ([]Candidate, erro
 }
 
 // Elections asks etcd who is elected at each path that begins with the prefix, in the order of the paths. An empty prefix
-// asks for all. It reads every key below the prefix, a thousand at a time, all at one revision.
-func (l *Locker) Elections(ctx context.Context, prefix string) ([]Leader, error) {
+// asks for all. It reads every key below the prefix, a thousand at a time, all at one revision; if that is compacted meanwhile
+// it begins anew, a few times.
+func (l *Locker) Elections(ctx context.Context, prefix string) (all []Leader, err error) {
+	for range listings {
+		if all, err = l.elections(ctx, prefix); !errors.Is(err, rpctypes.ErrCompacted) {
+			break
+		}
+	}
+	return all, err
+}
+
+const listings = 5
+
+func (l *Locker) elections(ctx context.Context, prefix string) ([]Leader, error) {
 	var out []Leader
 	const page = 1000
 	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)

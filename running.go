@@ -30,11 +30,10 @@ func (s *starting) done(err error) {
 
 func (n *Node) start(s *starting) {
 	switch {
-	case s.answered: // it was given up while it waited for a Stop
 	case n.l.closing:
 		s.done(ErrClosed)
 	case n.stopping: // an earlier Stop is not done yet
-		n.leaving = append(n.leaving, func(error) { n.start(s) })
+		n.next = append(n.next, s)
 	case n.running || n.l.runs(n.path, n.id):
 		s.done(ErrStarted)
 	default:
@@ -58,6 +57,7 @@ func (n *Node) start(s *starting) {
 
 // abort gives up a start that has not succeeded.
 func (n *Node) abort(s *starting, err error) {
+	n.next = slices.DeleteFunc(n.next, func(other *starting) bool { return other == s })
 	switch {
 	case n.entering == s && n.unfit && errors.Is(err, ErrUnreachable): // etcd was not even asked
 		if err = n.failure; err == nil {
@@ -262,24 +262,27 @@ func (n *Node) selected() {
 	n.emit(Event{Kind: Select, Token: key.Create, Revision: key.Mod})
 	if n.campaign != nil {
 		n.term = n.newTerm(b)
+		n.l.watchdog.watch(n.term)
 		n.campaign.terms <- n.term
 	}
 }
 
-// deselected ends a term: it tells, stops the work, and leaves it to the candidate to wait for that and to release.
+// deselected ends a term: it stops the work, tells, and leaves it to the candidate to wait for that and to release.
 func (n *Node) deselected(cause error) {
-	b := n.belief.Load()
-	n.cause, n.deadline = cause, n.l.clock.Now()+b.remaining(n.l.clock.Now())+n.grace
+	b, now := n.belief.Load(), n.l.clock.Now()
+	n.cause, n.deadline = cause, now+b.remaining(now)+n.grace
+	b.holds(now) // if not, that notes when it ran out
 	b.end()
+	if n.term != nil {
+		n.l.watchdog.letGo(n.term)
+		n.term.cancel(cause)
+	}
 	delete(n.l.believers.nodes, n)
 	n.l.counters.ends[cause]++
 	n.l.log.Info("deselected", "path", n.path, "id", n.id, "token", b.token, "cause", cause)
 	n.emit(Event{Kind: Deselect, Token: b.token, Cause: cause, At: n.endOf(b)})
-	if n.term != nil {
-		n.term.cancel(cause)
-		if cause == ErrExpired || cause == ErrRemoved || cause == ErrUnhealthy {
-			n.freeze()
-		}
+	if n.term != nil && (cause == ErrExpired || cause == ErrRemoved || cause == ErrUnhealthy) {
+		n.freeze()
 	}
 }
 
@@ -312,6 +315,11 @@ func (n *Node) gone() {
 		n.campaign = nil
 	}
 	answerAll(&n.leaving, nil)
+	next := n.next
+	n.next = nil
+	for _, s := range next {
+		n.start(s)
+	}
 }
 
 func answerAll(list *[]func(error), err error) {

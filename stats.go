@@ -8,13 +8,14 @@ import (
 
 // Stats is what a [Locker] has seen since it was made, and how its nodes stand. The packages metrics and health show them.
 type Stats struct {
-	Terms        int64            // that its nodes began
-	Ends         map[string]int64 // of terms, by cause: expired, transferred, stopped, removed, unhealthy
-	Overdue      int64            // terms that were handed over while their work went on
-	Dropped      int64            // events that slow subscribers did not get
-	Renewal      Latency          // of leases, from the request to the answer
-	Verification Latency          // of renewals: one entry that etcd commits for all of one TTL
-	Nodes        []NodeStats      // that run
+	Terms          int64            // that its nodes began
+	Ends           map[string]int64 // of terms, by cause: expired, transferred, stopped, removed, unhealthy
+	Overdue        int64            // terms that were handed over while their work went on
+	Dropped        int64            // events that slow subscribers did not get
+	DroppedRecords int64            // of the log, that its handler was too slow to take
+	Renewal        Latency          // of leases, from the request to the answer
+	Verification   Latency          // of renewals: one entry that etcd commits for all of one TTL
+	Nodes          []NodeStats      // that run
 }
 
 // NodeStats is how a node stands.
@@ -76,7 +77,7 @@ func (l *Locker) Stats() Stats {
 func (l *Locker) stats() Stats {
 	c := &l.counters
 	s := Stats{
-		Terms: c.terms, Ends: map[string]int64{}, Overdue: c.overdue, Dropped: c.dropped.Load(),
+		Terms: c.terms, Ends: map[string]int64{}, Overdue: c.overdue, Dropped: c.dropped.Load(), DroppedRecords: l.records.Dropped(),
 		Renewal: c.renewal, Verification: c.verification,
 	}
 	for cause, name := range endNames {

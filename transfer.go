@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -136,24 +137,33 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	return t.wait(ctx, feed, view.Term, r.revision, successor)
 }
 
-// wait watches until the request was obeyed, refused, or overtaken, and keeps it alive meanwhile.
+// wait watches until the request was obeyed, refused, or overtaken, and has it kept alive meanwhile.
 func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
-	tick := time.NewTicker(transferTTL / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if _, err := t.l.client.KeepAliveOnce(ctx, t.lease); err != nil {
-				t.l.log.Warn("transfer request not kept alive", "path", t.path, "error", err)
-			}
-		case resp, ok := <-feed:
-			if !ok || resp.Err() != nil {
-				return false, t.lost(ctx)
-			}
-			if done, again, err := t.judge(resp.Events, from, revision, successor); done || again {
-				return done, err
-			}
+	limited, cancel := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() { t.keepAlive(limited) })
+	defer keeping.Wait()
+	defer cancel()
+	for resp := range feed {
+		if resp.Err() != nil {
+			break
 		}
+		if done, again, err := t.judge(resp.Events, from, revision, successor); done || again {
+			return done, err
+		}
+	}
+	return false, t.lost(ctx)
+}
+
+// keepAlive renews the lease of the request until ctx ends. Each attempt may take as long as there is between two.
+func (t *transfer) keepAlive(ctx context.Context) {
+	const every = transferTTL / 3
+	for pause(ctx, every); ctx.Err() == nil; pause(ctx, every) {
+		limited, cancel := context.WithTimeout(ctx, every)
+		if _, err := t.l.client.KeepAliveOnce(limited, t.lease); err != nil && ctx.Err() == nil {
+			t.l.log.Warn("transfer request not kept alive", "path", t.path, "error", err)
+		}
+		cancel()
 	}
 }
 

@@ -22,6 +22,8 @@ var (
 		"Terms that were handed over although their work had not ended.", nil, nil)
 	dropped = prometheus.NewDesc("locked_dropped_events_total",
 		"Events that were merged or left out for slow subscribers.", nil, nil)
+	records = prometheus.NewDesc("locked_dropped_log_records_total",
+		"Log records that were dropped since the handler was too slow to take them.", nil, nil)
 	renewal = prometheus.NewDesc("locked_lease_renewal_seconds",
 		"From the request for a renewal of a lease to its answer.", nil, nil)
 	verification = prometheus.NewDesc("locked_lease_verification_seconds",
@@ -35,7 +37,7 @@ func New(l *locked.Locker) prometheus.Collector { return collector{l} }
 
 // Describe implements [prometheus.Collector].
 func (collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{selected, deadline, queue, terms, ends, overdue, dropped, renewal, verification} {
+	for _, d := range []*prometheus.Desc{selected, deadline, queue, terms, ends, overdue, dropped, records, renewal, verification} {
 		out <- d
 	}
 }
@@ -58,6 +60,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	send(terms, prometheus.CounterValue, float64(s.Terms))
 	send(overdue, prometheus.CounterValue, float64(s.Overdue))
 	send(dropped, prometheus.CounterValue, float64(s.Dropped))
+	send(records, prometheus.CounterValue, float64(s.DroppedRecords))
 	for cause, count := range s.Ends {
 		send(ends, prometheus.CounterValue, float64(count), cause)
 	}
