@@ -21,6 +21,7 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
 	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/port"
 )
 
 func TestMain(m *testing.M) {
@@ -200,7 +201,7 @@ func queued(ts *testscript.TestScript, neg bool, args []string) {
 func ports(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, !neg && len(args) > 0, "ports VAR...")
 	for _, name := range args {
-		addr, release, err := hitch.Keep()
+		addr, release, err := port.Keep()
 		ts.Check(err)
 		ts.Defer(release)
 		ts.Setenv(name, addr)
