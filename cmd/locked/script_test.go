@@ -20,6 +20,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
 	"github.com/samcday/locked/internal/port"
 )
@@ -52,7 +53,7 @@ func TestMain(m *testing.M) {
 //
 // $ETCD is an etcd for all scripts: each has a path of its own there.
 func TestScripts(t *testing.T) {
-	s, err := etcdserver.Start(t.Context(), etcdserver.Config{NoFsync: true})
+	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
