@@ -29,6 +29,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 )
 
 // permission is what a user of a test may do: with one key, or with all that begin with it.
@@ -72,6 +73,9 @@ func guarded(t *testing.T, users map[string][]permission) *etcd {
 	for _, user := range append(slices.Collect(maps.Keys(users)), "root") {
 		must(e.client.UserAdd(ctx, user, user))
 		must(e.client.UserGrantRole(ctx, user, user))
+		if etcdtest.Before(t, "3.5.0") {
+			continue // it makes all hashes itself
+		}
 		// A hash that is as cheap as can be: etcd's own takes half a second of the race detector.
 		hash, err := bcrypt.GenerateFromPassword([]byte(user), bcrypt.MinCost)
 		must(hash, err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/etcdtest"
 )
 
 // A cluster of three members, each a process of its own, as in production: etcd's own timing, members that can be stopped
@@ -26,9 +27,18 @@ func runMember() error { return cluster.RunMember(os.Stdin, os.Stdout) }
 // startCluster starts a cluster that ends with the test, and waits until it has a leader.
 func startCluster(t testing.TB) *etcdCluster {
 	t.Helper()
+	program, err := etcdtest.Program() // which may have to be built
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
-	c, err := cluster.Start(ctx, clusterSize, role("member"))
+	var c *cluster.Cluster
+	if program == nil {
+		c, err = cluster.Start(ctx, clusterSize, role("member"))
+	} else {
+		c, err = cluster.StartProgram(ctx, clusterSize, program)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,11 +9,12 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 )
 
 // startEtcd gives the examples an etcd of their own; yours is at 127.0.0.1:2379, perhaps.
-func startEtcd() *etcdserver.Server {
-	etcd, err := etcdserver.Start(context.Background(), etcdserver.Config{NoFsync: true})
+func startEtcd() etcdtest.Server {
+	etcd, err := etcdtest.Start(context.Background(), etcdserver.Config{NoFsync: true})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
 )
 
@@ -35,7 +36,7 @@ const soon = time.Minute
 
 // etcd is a server, and a plain client of it.
 type etcd struct {
-	*etcdserver.Server
+	etcdtest.Server
 	t      testing.TB
 	cfg    etcdserver.Config
 	client *clientv3.Client // may do everything
@@ -49,7 +50,7 @@ func server(t testing.TB, cfg etcdserver.Config) *etcd {
 		cfg.NoFsync = true
 	}
 	cfg.Listen = hitch.Addr(t) // to be found there again after a stop
-	s, err := etcdserver.Start(context.Background(), cfg)
+	s, err := etcdtest.Start(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func (e *etcd) stop() {
 
 func (e *etcd) start() {
 	e.t.Helper()
-	s, err := etcdserver.Start(context.Background(), e.cfg)
+	s, err := etcdtest.Start(context.Background(), e.cfg)
 	if err != nil {
 		e.t.Fatal(err)
 	}

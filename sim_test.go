@@ -26,6 +26,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/samcday/locked/internal/etcdtest"
 )
 
 // Simulated time: a real etcd server and real clients in a testing/synctest
@@ -66,6 +68,7 @@ type sim struct {
 // if a goroutine is left behind.
 func simulate(t *testing.T, f func(s *sim)) {
 	t.Helper()
+	etcdtest.BuiltIn(t)
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64N(1<<32-1) + 1

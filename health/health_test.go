@@ -9,10 +9,11 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 )
 
 func TestLeader(t *testing.T) {
-	s, err := etcdserver.Start(t.Context(), etcdserver.Config{NoFsync: true})
+	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
 	if err != nil {
 		t.Fatal(err)
 	}

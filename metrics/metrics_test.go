@@ -10,10 +10,11 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 )
 
 func TestCollector(t *testing.T) {
-	s, err := etcdserver.Start(t.Context(), etcdserver.Config{NoFsync: true})
+	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
 	if err != nil {
 		t.Fatal(err)
 	}

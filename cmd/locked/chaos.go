@@ -18,6 +18,7 @@ import (
 
 	"github.com/samcday/locked/internal/chaos"
 	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/etcdproc"
 )
 
 const chaosHelp = `Chaos makes faults happen to real processes, and finds out whether elections keep their
@@ -42,6 +43,8 @@ see that it is found out; that ends the run.
 `
 
 const chaosExits = `
+With --etcd the members of etcd are another release, or a build of your own.
+
 With --endpoints it uses an etcd that is there for tests, without TLS and users, and leaves
 out the faults of members. It writes below /locked-chaos/ and compacts the history of the
 whole etcd, so it wants --this-is-a-test-cluster too.
@@ -53,6 +56,7 @@ type chaosOptions struct {
 	chaos.Options
 	format    format
 	report    string
+	etcd      string
 	endpoints string
 	testing   bool
 }
@@ -66,11 +70,18 @@ func newChaosCommand(conn *connection) *cobra.Command {
 		Example: `  locked chaos
   locked chaos --duration 10m --seed 1 --report chaos.html
   locked chaos --duration 10m --seed 1 --against concurrency
-  locked chaos --break fence`,
+  locked chaos --break fence
+  locked chaos --etcd /usr/bin/etcd`,
 		Args: nothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags().Changed); err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("etcd") {
+				var err error
+				if o.Etcd, err = etcdproc.Look(cmd.Context(), o.etcd); err != nil {
+					return usagef("--etcd: %w", err)
+				}
 			}
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -83,6 +94,7 @@ func newChaosCommand(conn *connection) *cobra.Command {
 	f.DurationVar(&o.TTL, "ttl", chaos.DefaultTTL, "of the candidates' leases")
 	f.IntVar(&o.Elections, "elections", chaos.DefaultElections, "how many, in each of which all candidates compete")
 	f.StringVar(&o.report, "report", "", "`FILE` to write a page (HTML) to that shows what happened")
+	f.StringVar(&o.etcd, "etcd", "", "etcd program that the members run, a `FILE` (default the etcd built in)")
 	f.StringVar(&o.endpoints, "endpoints", "", "an etcd that is there for tests: `HOST:PORT,...`")
 	f.BoolVar(&o.testing, "this-is-a-test-cluster", false, "nobody else needs what is in the etcd of --endpoints")
 	o.format.addTo(f)
@@ -124,6 +136,8 @@ func (o *chaosOptions) check(given func(flag string) bool) error {
 		return usagef("--ttl %v: must be from 2s to 1m, in whole seconds", o.TTL)
 	case o.Elections < 1 || o.Elections > 100:
 		return usagef("--elections %d: must be from 1 to 100", o.Elections)
+	case given("etcd") && given("endpoints"):
+		return usagef("--etcd is for members that are started here: it does not go with --endpoints")
 	case given("endpoints") && !o.testing:
 		return usagef("--endpoints: this writes to that etcd and compacts its history, so say --this-is-a-test-cluster if it is one")
 	}

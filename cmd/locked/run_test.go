@@ -18,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/guard"
 	"github.com/samcday/locked/internal/hitch"
 )
@@ -25,12 +26,12 @@ import (
 // runTest is an etcd, and runs of the real command there.
 type runTest struct {
 	*testing.T
-	etcd *etcdserver.Server
+	etcd etcdtest.Server
 	dir  string // where recorders write
 }
 
 func newRunTest(t *testing.T) *runTest {
-	s, err := etcdserver.Start(t.Context(), etcdserver.Config{NoFsync: true})
+	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,9 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/port"
 )
 
 func TestMain(m *testing.M) {
@@ -51,7 +53,7 @@ func TestMain(m *testing.M) {
 //
 // $ETCD is an etcd for all scripts: each has a path of its own there.
 func TestScripts(t *testing.T) {
-	s, err := etcdserver.Start(t.Context(), etcdserver.Config{NoFsync: true})
+	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +202,7 @@ func queued(ts *testscript.TestScript, neg bool, args []string) {
 func ports(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, !neg && len(args) > 0, "ports VAR...")
 	for _, name := range args {
-		addr, release, err := hitch.Keep()
+		addr, release, err := port.Keep()
 		ts.Check(err)
 		ts.Defer(release)
 		ts.Setenv(name, addr)

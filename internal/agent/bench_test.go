@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 )
 
 // How soon the next one is elected, as its own stream tells, from when the connection of the one before has ended, which
@@ -63,7 +64,7 @@ type benchmark struct {
 
 func newBenchmark(b *testing.B) *benchmark {
 	b.Helper()
-	e, err := etcdserver.Start(b.Context(), etcdserver.Config{DataDir: b.TempDir()})
+	e, err := etcdtest.Start(b.Context(), etcdserver.Config{DataDir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
 )
 
@@ -435,7 +436,7 @@ func TestCampaignWithoutEtcd(t *testing.T) {
 func TestLeaving(t *testing.T) {
 	t.Parallel()
 	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir(), Listen: hitch.Addr(t)}
-	etcd, err := etcdserver.Start(t.Context(), cfg)
+	etcd, err := etcdtest.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -453,7 +454,7 @@ func TestLeaving(t *testing.T) {
 	if p := s.want(504, "DELETE", b.path+"/campaign?candidacy="+b.candidacy, ""); p["type"] != "urn:locked:timeout" {
 		t.Errorf("problem %v", p)
 	}
-	if etcd, err = etcdserver.Start(t.Context(), cfg); err != nil {
+	if etcd, err = etcdtest.Start(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { etcd.Close() })

@@ -21,6 +21,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 )
 
 func TestMain(m *testing.M) {
@@ -37,7 +38,7 @@ const patience = 30 * time.Second
 // testEtcd is an etcd of the test's own.
 func testEtcd(t testing.TB) *clientv3.Client {
 	t.Helper()
-	s, err := etcdserver.Start(t.Context(), etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true})
+	s, err := etcdtest.Start(t.Context(), etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true})
 	if err != nil {
 		t.Fatal(err)
 	}

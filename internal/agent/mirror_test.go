@@ -11,6 +11,7 @@ import (
 
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
 )
 
@@ -136,7 +137,7 @@ func TestSlowViewer(t *testing.T) {
 func TestViewerSeesOutage(t *testing.T) {
 	t.Parallel()
 	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir(), Listen: hitch.Addr(t)}
-	first, err := etcdserver.Start(t.Context(), cfg)
+	first, err := etcdtest.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestViewerSeesOutage(t *testing.T) {
 	if e := all.awaitWhere("etcd", func(e event) bool { return e.data["reachable"] == false && e.data["error"] != nil }); e.data["since"] == nil {
 		t.Errorf("state %v", e.data)
 	}
-	again, err := etcdserver.Start(t.Context(), cfg)
+	again, err := etcdtest.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package chaos
 import (
 	"io"
 	"time"
+
+	"github.com/samcday/locked/internal/etcdproc"
 )
 
 // The size of a run. Candidates are fewer than elections, so that one process leads several of them.
@@ -26,6 +28,8 @@ type Options struct {
 	Against   string   // [AgainstConcurrency], or empty for this library
 	Break     string   // the name of a [Rule], or empty
 	Endpoints []string // HOST:PORT of the members of a cluster that is there for tests; empty to start one
+
+	Etcd *etcdproc.Program // that is run for each member of etcd, in place of Program; nil for the etcd built in
 
 	Program   string   // that is run for each process
 	Member    []string // its arguments, from its name on, with which it calls [cluster.RunMember]

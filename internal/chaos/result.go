@@ -31,6 +31,7 @@ type Result struct {
 
 	Seed       uint64  `json:"seed"`
 	Against    string  `json:"against"`
+	Etcd       string  `json:"etcd,omitempty"` // the version of a program, not the one built in
 	Break      string  `json:"break,omitempty"`
 	Seconds    float64 `json:"seconds"`
 	TTL        float64 `json:"ttl_seconds"`
@@ -89,6 +90,9 @@ func newResult(o Options, h *History, p protocol, found []Violation, unavailable
 	}
 	if r.Against == "" {
 		r.Against = "locked"
+	}
+	if o.Etcd != nil {
+		r.Etcd = o.Etcd.Version
 	}
 	r.countFaults(h)
 	r.countTerms(h)

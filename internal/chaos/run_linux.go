@@ -138,7 +138,7 @@ func (r *run) openEtcd(ctx context.Context) (paths func(candidate int) ([]*clust
 		}
 	} else {
 		size = members
-		if r.cluster, err = cluster.Start(ctx, members, cluster.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr}); err != nil {
+		if r.cluster, err = r.startCluster(ctx); err != nil {
 			return nil, err
 		}
 		link = r.cluster.Link
@@ -170,6 +170,13 @@ func (r *run) openEtcd(ctx context.Context) (paths func(candidate int) ([]*clust
 		}
 		return links, nil
 	}, err
+}
+
+func (r *run) startCluster(ctx context.Context) (*cluster.Cluster, error) {
+	if r.Etcd != nil {
+		return cluster.StartProgram(ctx, members, r.Etcd)
+	}
+	return cluster.Start(ctx, members, cluster.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr})
 }
 
 func dial(endpoints ...string) (*clientv3.Client, error) {

@@ -45,7 +45,7 @@ func (r *Result) Rows() [][3]string {
 		{"time", fmt.Sprintf("%.0f s", r.Seconds), ""},
 		{"faults", num(r.Faults), fmt.Sprintf("of %d kinds; %d hit", len(r.Kinds), r.Hit)},
 		{"leader changes", num(r.Changes), r.changes()},
-		{"etcd leader changes", num(r.EtcdChanges), ""},
+		{"etcd leader changes", num(r.EtcdChanges), r.program()},
 		{"overlaps", num(r.Overlaps), "two that believed to lead at the same instant; longest " + sec(r.LongestOverlap)},
 		{"fenced writes", num(r.Writes), fmt.Sprintf("acknowledged; %d refused by the fence, %d unanswered", r.Refused, r.Unanswered)},
 		{"lost or stale writes", num(r.LostWrites), "acknowledged and not there, or committed in another term"},
@@ -53,6 +53,13 @@ func (r *Result) Rows() [][3]string {
 		{"all healed", num(r.Calms), fmt.Sprintf("times; each election had a leader after %s at the latest, bound %s", sec(r.SlowestCalm), sec(r.CalmBound))},
 		{"violations", num(len(r.Violations)), "of all promises together"},
 	}
+}
+
+func (r *Result) program() string {
+	if r.Etcd == "" {
+		return ""
+	}
+	return "by etcd " + r.Etcd
 }
 
 // changes tells how leaders changed. In etcd's own Election the next key leads as soon as the first is gone, whether

@@ -34,12 +34,18 @@ func decidePort(listen string) (_, addr string, _ error) {
 	defer l.Close()
 	host, _, _ := net.SplitHostPort(listen)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	reach := host
+	listen = net.JoinHostPort(host, port)
+	return listen, reach(listen), nil
+}
+
+// reach is where a server that listens there is reached from this machine.
+func reach(listen string) string {
+	host, port, _ := net.SplitHostPort(listen)
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		reach = net.IPv6loopback.String()
+		host = net.IPv6loopback.String()
 		if ip.To4() != nil {
-			reach = "127.0.0.1"
+			host = "127.0.0.1"
 		}
 	}
-	return net.JoinHostPort(host, port), net.JoinHostPort(reach, port), nil
+	return net.JoinHostPort(host, port)
 }

@@ -5,6 +5,8 @@ package hitch
 import (
 	"testing"
 	"time"
+
+	"github.com/samcday/locked/internal/port"
 )
 
 const step = 10 * time.Millisecond
@@ -59,11 +61,10 @@ func Try(t testing.TB, f func(try int) error) {
 	t.Fatal("the machine has held us up each time")
 }
 
-// Addr is an address of this machine where nobody listens. It is kept until the test ends: nobody else is given it, but
-// who asks for it, to listen there, gets it.
+// Addr is an address of this machine where nobody listens. It is kept until the test ends, see [port.Keep].
 func Addr(t testing.TB) string {
 	t.Helper()
-	addr, release, err := Keep()
+	addr, release, err := port.Keep()
 	if err != nil {
 		t.Fatal(err)
 	}

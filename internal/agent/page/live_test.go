@@ -20,6 +20,7 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/agent"
 	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
 )
 
@@ -28,7 +29,7 @@ const token = "0123456789abcdef" // of agents that want one
 // agents are agents on one etcd, one after the other, at the same address.
 type agents struct {
 	t      *testing.T
-	etcd   *etcdserver.Server
+	etcd   etcdtest.Server
 	client *clientv3.Client
 	listen string
 	url    string
@@ -37,7 +38,7 @@ type agents struct {
 
 func newAgents(t *testing.T) *agents {
 	t.Helper()
-	etcd, err := etcdserver.Start(t.Context(), etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true})
+	etcd, err := etcdtest.Start(t.Context(), etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/samcday/locked/internal/etcdproc"
 )
 
 // Cluster is an etcd cluster of processes.
@@ -19,7 +21,8 @@ type Cluster struct {
 	Members []*Member
 	Mesh    *Mesh
 
-	command Command
+	command Command           // that runs a member, or
+	program *etcdproc.Program // an etcd that does
 	scratch *Scratch
 	clients []*clientv3.Client // of each member alone, without faults between
 	links   []*Link
@@ -31,38 +34,43 @@ func name(i int) string { return fmt.Sprintf("m%d", i+1) }
 
 // Start runs a cluster whose members have their data in a temporary directory, and waits until it serves. The command
 // must call [RunMember].
-func Start(ctx context.Context, size int, command Command) (c *Cluster, err error) {
-	c = &Cluster{command: command}
-	defer func() {
-		if err != nil {
-			c.Close()
-			c = nil
-		}
-	}()
+func Start(ctx context.Context, size int, command Command) (*Cluster, error) {
+	return start(ctx, size, &Cluster{command: command})
+}
+
+func start(ctx context.Context, size int, c *Cluster) (*Cluster, error) {
+	if err := c.start(ctx, size); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cluster) start(ctx context.Context, size int) (err error) {
 	if c.scratch, err = NewScratch("locked-cluster-"); err != nil {
-		return c, err
+		return err
 	}
 	if c.Mesh, err = newMesh(size); err != nil {
-		return c, err
+		return err
 	}
 	for i := range size {
 		c.Members = append(c.Members, &Member{Index: i, cluster: c})
 	}
 	for _, m := range c.Members {
-		if err = m.Start(); err != nil {
-			return c, err
+		if err := m.Start(); err != nil {
+			return err
 		}
 	}
 	for _, m := range c.Members {
-		if err = m.Serves(ctx); err != nil {
-			return c, err
+		if err := m.Serves(ctx); err != nil {
+			return err
 		}
-		if err = c.dial(m); err != nil {
-			return c, err
+		if err := c.dial(m); err != nil {
+			return err
 		}
 	}
 	_, _, err = c.AwaitLeader(ctx)
-	return c, err
+	return err
 }
 
 func (c *Cluster) initial() string {
@@ -171,9 +179,7 @@ func (c *Cluster) Close() error {
 		l.Close()
 	}
 	for _, m := range c.Members {
-		if m.proc != nil {
-			m.proc.Kill()
-		}
+		m.close()
 	}
 	if c.Mesh != nil {
 		c.Mesh.close()

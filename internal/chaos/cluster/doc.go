@@ -2,5 +2,6 @@
 // them and their clients, in which faults can be made: a process can be stopped, killed and started again, and what one
 // end sends to the other can be held back, slowed down, cut off or delivered late.
 //
-// The program that uses the package runs itself again for each member, see [Options]. No process outlives it.
+// The program that uses the package runs itself again for each member, or runs an etcd program of another release. No process
+// outlives it.
 package cluster

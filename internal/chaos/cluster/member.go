@@ -3,87 +3,13 @@
 package cluster
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"os"
-	"syscall"
-
-	"github.com/samcday/locked/internal/etcdserver"
+	"path/filepath"
+	"sync"
 )
-
-// memberSettings are those of the role of a member.
-type memberSettings struct {
-	Name, Dir, Advertise, Members string
-	Log                           bool
-}
-
-// memberTells is a line that a member writes.
-type memberTells struct {
-	Peers  string `json:"peers,omitempty"`  // where it listens for the others: before it serves
-	Client string `json:"client,omitempty"` // where it listens for clients: when it serves
-}
-
-// RunMember is the role of a member. It returns when stdin ends.
-func RunMember(stdin io.Reader, stdout io.Writer) error {
-	var s memberSettings
-	in := bufio.NewReader(stdin)
-	if err := Settings(in, &s); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, in) // however it ends
-		os.Exit(0)                     // at once: nobody needs a polite end of a cluster
-	}()
-	server, err := s.start(ctx, json.NewEncoder(stdout))
-	if err != nil {
-		return err
-	}
-	if err := json.NewEncoder(stdout).Encode(memberTells{Client: server.Addr()}); err != nil {
-		return err
-	}
-	<-server.Done()
-	return server.Close()
-}
-
-// start takes another port when somebody was faster.
-func (s *memberSettings) start(ctx context.Context, out *json.Encoder) (*etcdserver.Server, error) {
-	var log *slog.Logger
-	if s.Log {
-		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	for {
-		addr, err := freeAddr()
-		if err != nil {
-			return nil, err
-		}
-		if err := out.Encode(memberTells{Peers: addr}); err != nil {
-			return nil, err
-		}
-		server, err := etcdserver.Start(ctx, etcdserver.Config{
-			DataDir: s.Dir, NoFsync: true, Logger: log, // no machine fails here
-			Cluster: &etcdserver.Cluster{Name: s.Name, Listen: addr, Advertise: s.Advertise, Members: s.Members},
-		})
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			return server, err
-		}
-	}
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
 
 // Member is one process of a cluster.
 type Member struct {
@@ -94,6 +20,11 @@ type Member struct {
 	serving chan struct{} // closed when it serves
 
 	client string // where it serves clients, under the cluster's mutex; empty while it does not
+
+	// Of an etcd program: where it listens, which is kept for it, and who finds out whether it serves.
+	clients, peers string
+	keeps          []func() // release these addresses
+	asking         sync.WaitGroup
 }
 
 // Addr is where the member listens for clients, empty while it does not.
@@ -109,8 +40,20 @@ func (m *Member) Process() *Process { return m.proc }
 // Kill ends the member at once.
 func (m *Member) Kill() {
 	m.proc.Kill()
+	m.asking.Wait()
 	m.set("")
 	m.cluster.Mesh.listens(m.Index, "")
+}
+
+// close ends it for good.
+func (m *Member) close() {
+	if m.proc != nil {
+		m.proc.Kill()
+		m.asking.Wait()
+	}
+	for _, release := range m.keeps {
+		release()
+	}
 }
 
 func (m *Member) set(client string) {
@@ -121,14 +64,22 @@ func (m *Member) set(client string) {
 
 // Start runs the member, on the data that it left. It does not wait until it serves.
 func (m *Member) Start() error {
-	c := m.cluster
-	serving := make(chan struct{})
+	m.serving = make(chan struct{})
+	var err error
+	if m.cluster.program == nil {
+		m.proc, err = m.startRole()
+	} else {
+		m.proc, err = m.startProgram()
+	}
+	return err
+}
+
+func (m *Member) startRole() (*Process, error) {
+	c, serving := m.cluster, m.serving
 	command := c.command
-	command.Env = append(append([]string{}, command.Env...), "HTTP_PROXY=http://"+c.Mesh.proxies[m.Index], "http_proxy=", "NO_PROXY=", "no_proxy=")
-	p, err := Run(command, memberSettings{
-		Name: name(m.Index), Dir: fmt.Sprintf("%s/%s", c.scratch.Path, name(m.Index)),
-		Advertise: "http://" + peerHost(m.Index), Members: c.initial(),
-		Log: os.Getenv("LOCKED_CHAOS_LOG") != "",
+	command.Env = append(append([]string{}, command.Env...), m.environment()...)
+	return Run(command, memberSettings{
+		Name: name(m.Index), Dir: m.dir(), Advertise: "http://" + peerHost(m.Index), Members: c.initial(), Log: logs(),
 	}, func(line string) {
 		var t memberTells
 		if json.Unmarshal([]byte(line), &t) != nil {
@@ -142,12 +93,17 @@ func (m *Member) Start() error {
 			close(serving)
 		}
 	})
-	if err != nil {
-		return err
-	}
-	m.proc, m.serving = p, serving
-	return nil
 }
+
+func (m *Member) dir() string { return filepath.Join(m.cluster.scratch.Path, name(m.Index)) }
+
+// environment leads a member to the others through its proxy.
+func (m *Member) environment() []string {
+	return []string{"HTTP_PROXY=http://" + m.cluster.Mesh.proxies[m.Index], "http_proxy=", "NO_PROXY=", "no_proxy="}
+}
+
+// logs tells whether to show what members log.
+func logs() bool { return os.Getenv("LOCKED_CHAOS_LOG") != "" }
 
 // Serves waits until the member serves clients.
 func (m *Member) Serves(ctx context.Context) error {
@@ -155,7 +111,7 @@ func (m *Member) Serves(ctx context.Context) error {
 	case <-m.serving:
 		return nil
 	case <-m.proc.Done():
-		return fmt.Errorf("etcd member %s has ended", name(m.Index))
+		return fmt.Errorf("etcd member %s has ended%s", name(m.Index), m.why())
 	case <-ctx.Done():
 		return ctx.Err()
 	}

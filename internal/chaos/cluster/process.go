@@ -15,10 +15,11 @@ import (
 )
 
 // Process is a run of this program in a role: its first line of standard input are its settings, and it ends when that
-// input does. So it does not outlive whoever started it; a stopped one is killed then.
+// input does. So it does not outlive whoever started it; a stopped one is killed then. Or it is one of an etcd program, which
+// reads nothing.
 type Process struct {
 	cmd  *exec.Cmd
-	in   io.WriteCloser
+	in   io.WriteCloser // nil if it reads nothing
 	done chan struct{}
 	mu   sync.Mutex // of writes to in
 }
@@ -53,14 +54,28 @@ func Run(c Command, settings any, told func(line string)) (*Process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() {
-		defer close(p.done)
+	go p.wait(func() {
 		for s := bufio.NewScanner(out); s.Scan(); {
 			told(s.Text())
 		}
-		_ = p.cmd.Wait() // the state says it
-	}()
+	})
 	return p, p.Tell(string(first))
+}
+
+// begin starts a process that reads nothing, and tells nothing.
+func begin(cmd *exec.Cmd) (*Process, error) {
+	p := &Process{cmd: cmd, done: make(chan struct{})}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go p.wait(func() {})
+	return p, nil
+}
+
+func (p *Process) wait(listen func()) {
+	defer close(p.done)
+	listen()
+	_ = p.cmd.Wait() // the state says it
 }
 
 // Settings reads those of the role that this process is.
@@ -99,7 +114,9 @@ func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
 func (p *Process) Kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.done
-	_ = p.in.Close() // nobody reads it any more
+	if p.in != nil {
+		_ = p.in.Close() // nobody reads it any more
+	}
 }
 
 // Release closes the process's input, at which it ends by itself.

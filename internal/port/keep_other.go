@@ -1,6 +1,6 @@
 //go:build !linux
 
-package hitch
+package port
 
 import "net"
 

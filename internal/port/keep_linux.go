@@ -1,4 +1,4 @@
-package hitch
+package port
 
 import (
 	"net"
@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// Keep keeps an address, as Addr does, until it is released: by a socket that is bound to it and does not listen.
+// Keep gives an address where nobody listens, and keeps it until it is released, by a socket that is bound to it and does not
+// listen: who asks for the address, to listen there, gets it, as often as that is done.
 func Keep() (addr string, release func(), err error) {
 	s, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
