@@ -61,7 +61,7 @@ func TestDoctorVersions(t *testing.T) {
 			[]string{"support"},
 		},
 		{"not serious", older{version: "3.6.8"}, 0, []string{"warn version etcd 3.6.8: a linearizable read", "ok member "}, nil},
-		{"unsupported", older{version: "3.4.45"}, 0, []string{"warn version etcd 3.4.45: etcd has ended its support"}, []string{"fail"}},
+		{"unsupported", older{version: "3.4.45"}, 0, []string{"warn version etcd 3.4.45: it is out of support"}, []string{"fail"}},
 		{"too old", older{version: "3.3.27"}, 1, []string{"fail version etcd 3.3.27: it is older than all"}, nil},
 		{"healthy", older{version: "3.7.3"}, 0, []string{"ok member "}, []string{"version etcd"}},
 		{

@@ -47,7 +47,7 @@ var known = []struct {
 
 	// CHANGELOG-3.4, 3.4.45: "the end of support (EOL) for v3.4".
 	{Fault{
-		false, "etcd has ended its support in June 2026; and its list of members comes from memory",
+		false, "it is out of support since June 2026, and its list of members comes from memory",
 		"what proves a lease is not that list, so elections are safe as far as is known",
 	}, nil, patches{4: always}},
 	// "Potential data corruption when applySnapshot and defragment happen concurrently", #20650, #20653, #20659.
