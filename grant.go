@@ -47,6 +47,7 @@ func (k *keeper) grant() {
 func (k *keeper) granted(le *election.Lease) {
 	k.granting = false
 	k.l.log.Debug("lease granted", "lease", le.ID, "ttl", le.TTL, "raft_term", le.RaftTerm)
+	k.l.askVersions()
 	k.holding.Leases = append(k.holding.Leases, le)
 	k.holding.Current = le.ID
 	if len(k.nodes) == 0 {

@@ -45,9 +45,10 @@ type Locker struct {
 	handedOver atomic.Bool // Close has stopped every node
 
 	// Owned by the loop.
-	closing  bool
-	contests map[string]*contest
-	keepers  map[time.Duration][]*keeper
+	closing       bool
+	askedVersions bool
+	contests      map[string]*contest
+	keepers       map[time.Duration][]*keeper
 	orders
 	believers
 	streams

@@ -144,9 +144,9 @@ func (o *agentOptions) run(ctx context.Context, stdout, stderr io.Writer) (err e
 
 // warnUnlessAnswered tells of an etcd that was named and does not answer. The agent serves all the same: elections wait for it.
 func (o *agentOptions) warnUnlessAnswered(ctx context.Context, client *clientv3.Client) {
-	limited, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), o.conn.timeout)
+	limited, cancel := context.WithTimeout(ctx, o.conn.timeout)
 	defer cancel()
-	if _, err := client.MemberList(limited); err != nil && ctx.Err() == nil {
+	if err := commit(limited, client, proof); err != nil && ctx.Err() == nil {
 		o.Logger.Warn("elections wait for etcd", "cause", o.conn.explain(err))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"golang.org/x/sys/unix"
 
 	"github.com/samcday/locked/internal/chaos"
@@ -186,6 +187,8 @@ func (o *chaosOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		return &exitError{exitRefused, errors.New("that etcd asks for a user, and chaos wants one without: check --endpoints")}
 	case errors.Is(err, chaos.ErrUnreachable):
 		return &exitError{exitUnreachable, fmt.Errorf("%w: check --endpoints", err)}
 	case err != nil:

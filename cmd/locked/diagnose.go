@@ -8,14 +8,17 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/etcdclient"
 )
 
 // explain makes of an error of the library one that has an exit code, and says what to do about it.
@@ -28,19 +31,22 @@ func (c *connection) explain(err error) error {
 		return &exitError{exitRefused, fmt.Errorf("etcd does not know that user and password: check --user, --password and LOCKED_PASSWORD")}
 	case errors.Is(err, rpctypes.ErrUserEmpty):
 		return &exitError{exitRefused, fmt.Errorf("etcd asks for a user: give %s", variables("user"))}
-	case errors.Is(err, rpctypes.ErrNoSpace):
+	case errors.Is(err, rpctypes.ErrNoSpace), errors.Is(err, rpctypes.ErrCorrupt):
 		return err
 	case refused(err):
 		return &exitError{exitRefused, err}
 	}
-	return &exitError{exitUnreachable, fmt.Errorf("etcd did not answer within %v: %s: check %s",
-		c.timeout, c.diagnose(), variables("endpoints"))}
+	what := fmt.Sprintf("etcd did not answer within %v", c.timeout)
+	if said, ok := answer(err); ok {
+		what = "etcd answered " + said
+	}
+	return &exitError{exitUnreachable, fmt.Errorf("%s: %s: check %s", what, c.diagnose(), variables("endpoints"))}
 }
 
-// refused reports whether it was etcd itself that answered with the error.
+// refused reports whether etcd itself has answered with the error, and will again.
 func refused(err error) bool {
 	var etcd rpctypes.EtcdError
-	if !errors.As(err, &etcd) {
+	if !errors.As(err, &etcd) || errors.Is(err, rpctypes.ErrTooManyRequests) {
 		return false
 	}
 	switch etcd.Code() {
@@ -48,6 +54,13 @@ func refused(err error) bool {
 		return false
 	}
 	return true
+}
+
+// answer quotes etcd, if it was etcd that answered with the error.
+func answer(err error) (said string, ok bool) {
+	var etcd rpctypes.EtcdError
+	ok = errors.As(err, &etcd)
+	return strconv.Quote(strings.TrimPrefix(etcd.Error(), "etcdserver: ")), ok
 }
 
 // diagnose looks what is wrong with each endpoint. The etcd client only says that time was up.
@@ -101,7 +114,30 @@ func (c *connection) probe(ctx context.Context, endpoint string) (problem, remed
 	case secure && err != nil:
 		return "TLS: " + short(err), "see --cacert, --cert and --key"
 	}
-	return "it takes connections, but does not answer as an etcd that has a leader", "see whether it is one, and reaches the others"
+	return c.greet(ctx, endpoint)
+}
+
+// greet asks an endpoint how it stands, as nobody. If that is refused it has answered all the same.
+func (c *connection) greet(ctx context.Context, endpoint string) (problem, remedy string) {
+	config, err := etcdclient.Config(endpoint, c.timeout)
+	if err != nil {
+		return short(err), ""
+	}
+	config.TLS = c.transport
+	client, err := clientv3.New(config)
+	if err != nil {
+		return short(err), ""
+	}
+	defer client.Close()
+	s, err := client.Status(ctx, endpoint)
+	_, answers := answer(err)
+	switch {
+	case err == nil && s.Leader == 0:
+		return "it has no leader", "see whether it reaches the others"
+	case err == nil, answers:
+		return "it answers, but not in time", "see whether it is overloaded or does not reach the others, or give a longer --command-timeout"
+	}
+	return "it takes connections, but does not answer as an etcd does", "see whether it is one"
 }
 
 // dial connects to an endpoint, without TLS.

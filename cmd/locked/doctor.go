@@ -11,14 +11,16 @@ import (
 )
 
 const doctorHelp = `Doctor looks whether elections can work here: whether each endpoint that was given answers;
-whether each member of etcd does, how quickly, in which version, and whether they agree on
-a leader; alarms and the size of the database; leases; and, on Linux, the rate of this
-machine's clock. With PATH it also looks whether this user may compete there. It changes
-nothing that others see.
+whether a majority of etcd's members commits an entry, one that changes nothing; whether
+each member answers, how quickly, and whether they agree on a leader; what is known to be
+wrong with their versions; alarms and the size of the database; leases; and, on Linux, the
+rate of this machine's clock. With PATH it also looks whether this user may compete there.
+It changes nothing that others see.
 
-It exits with 0 if nothing fails, though it may warn; with 1 if etcd answers but a check
-fails: elections may go on all the same, as when one endpoint or member of three is dead;
-with 69 if etcd, or a majority of it, does not answer; and with 77 if it refuses the user.
+It exits with 0 if nothing fails, though it may warn; with 1 if a majority takes part but a
+check fails: elections may go on all the same, as when one endpoint or member of three is
+dead; with 69 if there is no majority, and then it does not try what needs one; and with 77
+if etcd refuses the user, or asks for one.
 With -o json each line is an object with check, status (ok, warn, fail), detail and fix.`
 
 type doctorOptions struct {
@@ -89,6 +91,7 @@ func (o *doctorOptions) printer(w io.Writer) func(finding) error {
 	if !isFile || !terminal.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" {
 		colours = nil
 	}
+	fix := ""
 	return func(f finding) error {
 		if o.format == jsonForm {
 			return printJSON(w, f)
@@ -98,9 +101,10 @@ func (o *doctorOptions) printer(w io.Writer) func(finding) error {
 			status = "\x1b[" + c + "m" + status + "\x1b[0m"
 		}
 		_, err := fmt.Fprintf(w, "%s  %-11s %s\n", status, f.Check, f.Detail)
-		if f.Fix != "" && err == nil {
+		if f.Fix != "" && f.Fix != fix && err == nil { // what mends several in a row is told once
 			_, err = fmt.Fprintf(w, "%17s %s\n", "", "→ "+f.Fix)
 		}
+		fix = f.Fix
 		return err
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -20,36 +19,41 @@ import (
 
 // examination is one visit of the doctor.
 type examination struct {
-	conn   *connection
-	client *clientv3.Client
-	l      *locked.Locker
-	path   string
-	tell   func(finding) error
-	failed int
+	conn     *connection
+	client   *clientv3.Client
+	l        *locked.Locker
+	path     string
+	tell     func(finding) error
+	failed   int
+	versions map[string]bool // of etcd, that members have told
 }
 
 // run makes all checks. An error says that there was nobody to examine, or to tell.
 func (x *examination) run(ctx context.Context) error {
+	x.versions = map[string]bool{}
 	if err := x.report(x.endpoints(ctx)...); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), x.conn.timeout)
-	began := time.Now()
-	members, err := x.client.MemberList(limited)
-	cancel()
-	if err != nil {
-		return x.conn.explain(err)
+	quorum, without := x.quorum(ctx)
+	if without != nil && exitCode(without) != exitUnreachable {
+		return without
 	}
-	checks := []finding{{"quorum", "ok", fmt.Sprintf("a leader and a majority have answered in %v", round(time.Since(began))), ""}}
-	checks = append(checks, x.members(ctx, members.Members)...)
-	checks = append(checks, x.alarms(ctx), x.lease(ctx))
-	if x.path != "" {
-		checks = append(checks, x.permissions(ctx)...)
-	}
-	if err := x.report(append(checks, clockRate())...); err != nil {
+	if err := x.report(append([]finding{quorum}, x.cluster(ctx, without == nil)...)...); err != nil {
 		return err
 	}
-	return ctx.Err()
+	if without == nil {
+		checks := []finding{x.alarms(ctx), x.lease(ctx)}
+		if x.path != "" {
+			checks = append(checks, x.permissions(ctx)...)
+		}
+		if err := x.report(checks...); err != nil {
+			return err
+		}
+	}
+	if err := x.report(clockRate()); err != nil {
+		return err
+	}
+	return cmp.Or(ctx.Err(), without)
 }
 
 // checkPath refuses a path that no election can have, before anything is asked.
@@ -79,110 +83,7 @@ func (x *examination) report(checks ...finding) error {
 	return nil
 }
 
-// endpoints asks each endpoint that was given, also those that the client would not need.
-func (x *examination) endpoints(ctx context.Context) []finding {
-	list := x.client.Endpoints()
-	out := make([]finding, len(list))
-	var asked sync.WaitGroup
-	for i, endpoint := range list {
-		asked.Go(func() { out[i] = x.endpoint(ctx, endpoint) })
-	}
-	asked.Wait()
-	return out
-}
-
-func (x *examination) endpoint(ctx context.Context, endpoint string) finding {
-	_, took, problem, remedy := x.ask(ctx, endpoint)
-	if problem != "" {
-		return finding{"endpoint", "fail", endpoint + ": " + problem, cmp.Or(remedy, "see whether it runs") + ", or take it out of " + variables("endpoints")}
-	}
-	return finding{"endpoint", "ok", fmt.Sprintf("%s answers in %v", endpoint, round(took)), ""}
-}
-
-// ask asks one member of etcd how it stands. If it does not answer, the problem is why, and the remedy what mends that, if it
-// is known.
-func (x *examination) ask(ctx context.Context, endpoint string) (s *clientv3.StatusResponse, took time.Duration, problem, remedy string) {
-	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
-	defer cancel()
-	conn, err := dial(limited, endpoint)
-	if err != nil {
-		return nil, 0, short(err), "" // etcd's client would go on trying
-	}
-	_ = conn.Close()
-	began := time.Now()
-	if s, err = x.client.Status(limited, endpoint); err != nil {
-		problem, remedy = x.conn.probe(ctx, endpoint)
-		return nil, 0, problem, remedy
-	}
-	return s, time.Since(began), "", ""
-}
-
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
-
-// members asks each member how it stands, at the first of its URLs that answers.
-func (x *examination) members(ctx context.Context, list []*etcdserverpb.Member) []finding {
-	var out []finding
-	leaders, learners := map[uint64]bool{}, 0
-	for _, m := range list {
-		f := finding{Check: "member", Status: "fail", Detail: fmt.Sprintf("%s does not answer", m.Name), Fix: "see whether it runs"}
-		if len(m.ClientURLs) == 0 {
-			f.Detail, f.Fix = fmt.Sprintf("%x has not started yet", m.ID), "start it, or remove it from the cluster"
-		}
-		if m.IsLearner {
-			learners++
-		}
-		for _, url := range m.ClientURLs {
-			s, took, problem, _ := x.ask(ctx, url)
-			if problem != "" {
-				f.Detail = fmt.Sprintf("%s at %s: %s", m.Name, url, problem)
-				f.Fix = "see whether it runs, and whether " + url + ", which it tells its clients, is right from here"
-				continue
-			}
-			leaders[s.Leader] = true
-			f = x.status(m, url, s, took)
-			break
-		}
-		out = append(out, f)
-	}
-	switch voters := len(list) - learners; {
-	case len(leaders) > 1:
-		out = append(out, finding{"leader", "warn", "the members name different leaders", "wait a second, and ask again"})
-	case voters == 1:
-		out = append(out, finding{"members", "warn", "there is only one: when it is down nobody can be elected", "run three"})
-	case voters%2 == 0:
-		out = append(out, finding{"members", "warn", fmt.Sprintf("%d vote: that bears no more failures than %d would", voters, voters-1), "run an odd number"})
-	}
-	return out
-}
-
-func (x *examination) status(m *etcdserverpb.Member, url string, s *clientv3.StatusResponse, took time.Duration) finding {
-	role := "follows"
-	if s.Leader == m.ID {
-		role = "leads"
-	}
-	f := finding{"member", "ok", fmt.Sprintf("%s at %s: etcd %s, %s, answers in %v, database %.1f MB", m.Name, url, s.Version, role,
-		round(took), float64(s.DbSize)/1e6), ""}
-	switch {
-	case len(s.Errors) > 0:
-		f.Status, f.Detail, f.Fix = "fail", f.Detail+", "+strings.Join(s.Errors, ", "), "see its log"
-	case s.Leader == 0:
-		f.Status, f.Detail, f.Fix = "fail", f.Detail+", knows of no leader", "see whether it reaches the other members"
-	case s.DbSizeQuota > 0 && s.DbSize > s.DbSizeQuota*8/10:
-		f.Status, f.Fix = "warn", "it is near its quota: etcdctl compact, etcdctl defrag, or raise --quota-backend-bytes"
-	case took > 100*time.Millisecond:
-		f.Status, f.Fix = "warn", "that is slow: let TTLs be long, or look for a busy disk or network"
-	case older(s.Version):
-		f.Status, f.Fix = "fail", "two can lead for a while: what proves a lease is no linearizable read before etcd 3.5; take 3.7"
-	}
-	return f
-}
-
-// older reports whether a version is one whose list of members may be a stale one (etcd-io/etcd#11639).
-func older(version string) bool {
-	var major, minor int
-	n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor)
-	return n == 2 && (major < 3 || major == 3 && minor < 5)
-}
 
 func (x *examination) alarms(ctx context.Context) finding {
 	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
@@ -217,12 +118,16 @@ func (x *examination) lease(ctx context.Context) finding {
 	_, err = x.client.KeepAliveOnce(ctx, granted.ID)
 	took := time.Since(began)
 	_, rerr := x.client.Revoke(ctx, granted.ID)
-	if err = errors.Join(err, rerr); err != nil {
+	slow := "that is slow: etcd's disk may be (see its log for \"slow fdatasync\")"
+	switch err = errors.Join(err, rerr); {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound) && time.Since(began) > time.Duration(granted.TTL)*time.Second:
+		return finding{"lease", "warn", fmt.Sprintf("granted; its %d s had passed before it was renewed and revoked", granted.TTL), slow}
+	case err != nil:
 		return finding{"lease", "fail", "not renewed or revoked: " + x.conn.explain(err).Error(), ""}
 	}
 	f := finding{"lease", "ok", fmt.Sprintf("granted and renewed in %v; the shortest TTL here is %d s", round(took), granted.TTL), ""}
 	if took > 200*time.Millisecond {
-		f.Status, f.Fix = "warn", "that is slow: etcd's disk may be (see its log for \"slow fdatasync\")"
+		f.Status, f.Fix = "warn", slow
 	}
 	return f
 }

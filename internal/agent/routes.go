@@ -2,12 +2,14 @@ package agent
 
 import (
 	_ "embed"
+	"errors"
 	"net/http"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/samcday/locked/internal/agent/page"
 )
@@ -121,7 +123,11 @@ func (a *Agent) readyz(w http.ResponseWriter, r *http.Request) error {
 	if a.drains.Load() {
 		return draining()
 	}
-	if err := a.mirror.ping(r.Context()); err != nil {
+	var etcd rpctypes.EtcdError
+	switch err := a.mirror.ping(r.Context()); {
+	case errors.As(err, &etcd) && refusal(etcd.Code()):
+		return newProblem(http.StatusServiceUnavailable, "etcd-refused", "etcd refuses: %v", err)
+	case err != nil:
 		return newProblem(http.StatusServiceUnavailable, "etcd-unreachable", "etcd does not answer: %v", err)
 	}
 	return writeJSON(w, r, http.StatusOK, map[string]string{"status": "ready"})

@@ -1,4 +1,4 @@
-// Package etcdclient configures etcd's client, for the library and for the command alike.
+// Package etcdclient configures etcd's client, and knows etcd's versions, for the library and for the command alike.
 package etcdclient
 
 import (

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/etcdclient"
+)
+
+// reply is what came of asking one member of etcd how it stands.
+type reply struct {
+	status *clientv3.StatusResponse // nil if it did not say
+	took   time.Duration
+	secret bool // it answers, and tells root alone
+
+	problem string // why it did not say
+	remedy  string // what mends that, if it is known
+	answers bool   // the problem is an answer of etcd's
+}
+
+// ask asks one member of etcd how it stands.
+func (x *examination) ask(ctx context.Context, endpoint string) reply {
+	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
+	defer cancel()
+	conn, err := dial(limited, endpoint)
+	if err != nil {
+		return reply{problem: short(err)} // etcd's client would go on trying
+	}
+	_ = conn.Close()
+	began := time.Now()
+	s, err := x.client.Status(limited, endpoint)
+	took := time.Since(began)
+	said, answers := answer(err)
+	switch {
+	case err == nil:
+		return reply{status: s, took: took}
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return reply{took: took, secret: true}
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		return reply{problem: "it asks for a user", remedy: "give " + variables("user"), answers: true}
+	case answers:
+		return reply{problem: "it answers " + said, remedy: "see its log", answers: true}
+	}
+	problem, remedy := x.conn.probe(ctx, endpoint)
+	return reply{problem: problem, remedy: remedy}
+}
+
+// note remembers the version of a member that has told it.
+func (x *examination) note(s reply) {
+	if s.status != nil {
+		x.versions[s.status.Version] = true
+	}
+}
+
+// answer says how quickly a member has answered.
+func (s reply) answer() string {
+	text := fmt.Sprintf("answers in %v", round(s.took))
+	if s.secret {
+		text += ", and tells root alone how it stands"
+	}
+	return text
+}
+
+// endpoints asks each endpoint that was given, also those that the client would not need.
+func (x *examination) endpoints(ctx context.Context) []finding {
+	list := x.client.Endpoints()
+	told := make([]reply, len(list))
+	var asked sync.WaitGroup
+	for i, endpoint := range list {
+		asked.Go(func() { told[i] = x.ask(ctx, endpoint) })
+	}
+	asked.Wait()
+	out := make([]finding, len(list))
+	for i, s := range told {
+		x.note(s)
+		out[i] = endpointFinding(list[i], s)
+	}
+	return out
+}
+
+func endpointFinding(endpoint string, s reply) finding {
+	switch {
+	case s.problem == "":
+		return finding{"endpoint", "ok", endpoint + " " + s.answer(), ""}
+	case s.answers:
+		return finding{"endpoint", "fail", endpoint + ": " + s.problem, s.remedy}
+	}
+	if s.remedy == "" {
+		s.remedy = "see whether it runs"
+	}
+	return finding{"endpoint", "fail", endpoint + ": " + s.problem, s.remedy + ", or take it out of " + variables("endpoints")}
+}
+
+// cluster looks at the members, as a majority or, without one, any of them knows them; and at all versions that were told.
+func (x *examination) cluster(ctx context.Context, quorum bool) []finding {
+	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
+	defer cancel()
+	var options []clientv3.OpOption
+	if !quorum {
+		options = append(options, clientv3.WithSerializable())
+	}
+	var out []finding
+	switch resp, err := x.client.MemberList(limited, options...); {
+	case err == nil:
+		out = x.members(ctx, resp.Members)
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		out = []finding{{"members", "ok", "root alone is told of them", ""}}
+	case quorum:
+		out = []finding{{"members", "fail", "not listed: " + x.conn.explain(err).Error(), ""}}
+	}
+	for _, v := range slices.Sorted(maps.Keys(x.versions)) {
+		out = append(out, versionFindings(v)...)
+	}
+	return out
+}
+
+// members asks each member how it stands, at the first of its URLs that answers.
+func (x *examination) members(ctx context.Context, list []*etcdserverpb.Member) []finding {
+	var out []finding
+	leaders, learners := map[uint64]bool{}, 0
+	for _, m := range list {
+		f := finding{Check: "member", Status: "fail", Detail: fmt.Sprintf("%s does not answer", m.Name), Fix: "see whether it runs"}
+		if len(m.ClientURLs) == 0 {
+			f.Detail, f.Fix = fmt.Sprintf("%x has not started yet", m.ID), "start it, or remove it from the cluster"
+		}
+		if m.IsLearner {
+			learners++
+		}
+		for _, url := range m.ClientURLs {
+			s := x.ask(ctx, url)
+			if s.problem != "" {
+				f.Detail = fmt.Sprintf("%s at %s: %s", m.Name, url, s.problem)
+				f.Fix = "see whether it runs, and whether " + url + ", which it tells its clients, is right from here"
+				if s.answers {
+					f.Fix = s.remedy
+				}
+				continue
+			}
+			x.note(s)
+			if s.status != nil {
+				leaders[s.status.Leader] = true
+			}
+			f = memberFinding(m, url, s)
+			break
+		}
+		out = append(out, f)
+	}
+	switch voters := len(list) - learners; {
+	case len(leaders) > 1:
+		out = append(out, finding{"leader", "warn", "the members name different leaders", "wait a second, and ask again"})
+	case voters == 1:
+		out = append(out, finding{"members", "warn", "there is only one: when it is down nobody can be elected", "run three"})
+	case voters%2 == 0:
+		out = append(out, finding{"members", "warn", fmt.Sprintf("%d vote: that bears no more failures than %d would", voters, voters-1), "run an odd number"})
+	}
+	return out
+}
+
+func memberFinding(m *etcdserverpb.Member, url string, told reply) finding {
+	f := finding{"member", "ok", fmt.Sprintf("%s at %s %s", m.Name, url, told.answer()), ""}
+	s := told.status
+	if s == nil {
+		return f
+	}
+	role := "follows"
+	switch s.Leader {
+	case m.ID:
+		role = "leads"
+	case 0:
+		role = "knows of no leader"
+	}
+	f.Detail = fmt.Sprintf("%s at %s: etcd %s, %s, %s, database %.1f MB", m.Name, url, s.Version, role, told.answer(), float64(s.DbSize)/1e6)
+	switch {
+	case s.Leader == 0:
+		f.Status, f.Fix = "fail", "see whether it reaches the other members"
+	case len(s.Errors) > 0:
+		f.Status, f.Detail, f.Fix = "fail", f.Detail+", "+strings.Join(s.Errors, ", "), "see its log"
+	case s.DbSizeQuota > 0 && s.DbSize > s.DbSizeQuota*8/10:
+		f.Status, f.Fix = "warn", "it is near its quota: etcdctl compact, etcdctl defrag, or raise --quota-backend-bytes"
+	case told.took > 100*time.Millisecond:
+		f.Status, f.Fix = "warn", "that is slow: let TTLs be long, or look for a busy disk or network"
+	}
+	return f
+}
+
+// versionFindings tells what is known of a version, however many members have it.
+func versionFindings(version string) []finding {
+	faults, take := etcdclient.Faults(version)
+	out := make([]finding, len(faults))
+	for i, f := range faults {
+		out[i] = finding{"version", "warn", fmt.Sprintf("etcd %s: %s: %s", version, f.What, f.Means), "take " + take + " or later"}
+		if f.Serious {
+			out[i].Status = "fail"
+		}
+	}
+	return out
+}

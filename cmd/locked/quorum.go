@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// proof is a key that nobody ever has.
+const proof = "locked:::proof"
+
+// commit makes etcd commit an entry that changes nothing, for which it needs a leader with a majority: the list of members
+// some versions have in memory, and reads they may answer out of date. Whether a user may is looked at when the entry is
+// applied, so a majority refuses, too. It tries until ctx ends.
+func commit(ctx context.Context, client *clientv3.Client, key string) (err error) {
+	never := clientv3.Compare(clientv3.Version(key), "<", 0)
+	for {
+		_, failure := client.Txn(clientv3.WithRequireLeader(ctx)).If(never).Then(clientv3.OpDelete(key)).Commit()
+		switch {
+		case failure == nil, errors.Is(failure, rpctypes.ErrPermissionDenied):
+			return nil
+		case refused(failure):
+			return failure
+		case err == nil || ctx.Err() == nil: // of an answer and then silence, the answer says more
+			err = failure
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

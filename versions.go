@@ -1,0 +1,54 @@
+package locked
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/samcday/locked/internal/etcdclient"
+)
+
+// askVersions asks each endpoint for its version of etcd, the first time, and tells the log what is known to be wrong with
+// it. Nobody waits for that: an endpoint that does not answer, or does not tell this user, is left out.
+func (l *Locker) askVersions() {
+	if l.askedVersions || !l.log.Enabled(l.ctx, slog.LevelWarn) {
+		return
+	}
+	l.askedVersions = true
+	l.spawn(func() {
+		told := map[string]bool{}
+		for _, endpoint := range l.client.Endpoints() {
+			version, err := l.version(endpoint)
+			switch {
+			case err != nil:
+				l.log.Debug("etcd version not told", "endpoint", endpoint, "error", err)
+			case !told[version]:
+				told[version] = true
+				l.tellVersion(endpoint, version)
+			}
+		}
+	})
+}
+
+func (l *Locker) version(endpoint string) (string, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
+	defer cancel()
+	s, err := l.client.Status(ctx, endpoint)
+	if err != nil {
+		return "", err
+	}
+	return s.Version, nil
+}
+
+func (l *Locker) tellVersion(endpoint, version string) {
+	faults, take := etcdclient.Faults(version)
+	if len(faults) == 0 {
+		l.log.Debug("etcd version", "endpoint", endpoint, "version", version)
+		return
+	}
+	known := make([]string, len(faults))
+	for i, f := range faults {
+		known[i] = f.What + ": " + f.Means
+	}
+	l.log.Warn("etcd has known faults", "endpoint", endpoint, "version", version, "faults", strings.Join(known, "; "), "take", take+" or later")
+}
