@@ -14,7 +14,7 @@ import (
 )
 
 // A renewal is proven by agreement. An etcd leader that was stopped and cut off goes on acknowledging renewals, and before
-// etcd 3.5.31 and 3.6.9 it can even answer linearizable reads (etcd-io/etcd#20418). What it cannot do in any version is to
+// etcd 3.5.28 and 3.6.9 it can even answer linearizable reads (etcd-io/etcd#20418). What it cannot do in any version is to
 // commit an entry: that takes a quorum. So after the acknowledgement one entry is committed that changes nothing; docs/protocol.md,
 // section 6, says why equal raft terms then prove the renewal. One entry proves all renewals that were acknowledged before it
 // was sent: those of one TTL are made at the same time, and share it.

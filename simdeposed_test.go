@@ -13,7 +13,7 @@ import (
 
 // deposed is the member behind a link as an etcd leader that has been cut off from its peers and does not know it: it
 // acknowledges renewals, which count for nothing, tells no watch of anything, and commits nothing. It answers a linearizable
-// read as if it were the leader, as etcd before 3.5.31 and 3.6.9 can (etcd-io/etcd#20418), and 3.4 always does for its members.
+// read as if it were the leader, as etcd before 3.5.28 and 3.6.9 can (etcd-io/etcd#20418), and 3.4 always does for its members.
 type deposed struct {
 	ttl  time.Duration // of the leases that it knows
 	over chan struct{}

@@ -181,10 +181,27 @@ func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
 		f.open()
 		return
 	}
-	if final(err) {
+	switch {
+	case denied:
+		f.complainAsRead(err)
+	case final(err):
 		f.complain("watch", err)
 	}
 	time.AfterFunc(delay(f.failures, time.Second), func() { f.l.post(f.open) })
+}
+
+// complainAsRead tells why a watch is forbidden as etcd tells it of a read of the same keys: before 3.5.6 it says "permission
+// denied" of a watch whatever is wrong with the user.
+func (f *feed) complainAsRead(err error) {
+	f.l.submit(f.c.path, f.readTxn(), func(r result) {
+		if f.over() {
+			return
+		}
+		if final(r.err) {
+			err = r.err
+		}
+		f.complain("watch", err)
+	})
 }
 
 // complain tells everybody of an error that will not go away by itself.
@@ -192,13 +209,17 @@ func (f *feed) complain(request string, err error) {
 	f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: f.l.explain(f.c.path, request, err)}, everybody)
 }
 
+// readTxn reads what the feed is about.
+func (f *feed) readTxn() election.Txn {
+	if f.whole || f.path {
+		return election.Txn{Then: election.ReadAll(f.c.path)}
+	}
+	return election.Txn{Then: []election.Op{{Kind: election.Get, Key: f.key, Prefix: true}}}
+}
+
 // read reads the state once the watch is open, for as long as that takes.
 func (f *feed) read(attempt int) {
-	txn := election.Txn{Then: election.ReadAll(f.c.path)}
-	if !f.whole && !f.path {
-		txn.Then = []election.Op{{Kind: election.Get, Key: f.key, Prefix: true}}
-	}
-	f.l.submit(f.c.path, txn, func(r result) {
+	f.l.submit(f.c.path, f.readTxn(), func(r result) {
 		switch {
 		case f.over():
 		case r.err == nil:

@@ -94,7 +94,7 @@ var known = []struct {
 	// "Allow non mutating requests pass through quotaKVServer when NOSPACE", #14254, #14884.
 	{Fault{
 		false, "when its database has reached the quota it refuses transactions that only delete, too",
-		"leases cannot be proven then, and leaders step down",
+		"a leader that stops then leaves its keys to end with its lease",
 	}, nil, patches{4: 20, 5: 7}},
 	// "Auth invalid token and old revision errors in watch", #14547, #14548.
 	{Fault{
