@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/samcday/locked/internal/chaos/cluster"
 	"github.com/samcday/locked/internal/etcdtest"
@@ -27,6 +28,12 @@ func runMember() error { return cluster.RunMember(os.Stdin, os.Stdout) }
 // startCluster starts a cluster that ends with the test, and waits until it has a leader.
 func startCluster(t testing.TB) *etcdCluster {
 	t.Helper()
+	return startClusterWith(t, 0)
+}
+
+// startClusterWith has another election timeout than etcd's own, unless that is 0.
+func startClusterWith(t testing.TB, election time.Duration) *etcdCluster {
+	t.Helper()
 	program, err := etcdtest.Program() // which may have to be built
 	if err != nil {
 		t.Fatal(err)
@@ -35,9 +42,9 @@ func startCluster(t testing.TB) *etcdCluster {
 	defer cancel()
 	var c *cluster.Cluster
 	if program == nil {
-		c, err = cluster.Start(ctx, clusterSize, role("member"))
+		c, err = cluster.Start(ctx, clusterSize, role("member"), election)
 	} else {
-		c, err = cluster.StartProgram(ctx, clusterSize, program)
+		c, err = cluster.StartProgram(ctx, clusterSize, program, election)
 	}
 	if err != nil {
 		t.Fatal(err)

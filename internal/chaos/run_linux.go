@@ -174,9 +174,9 @@ func (r *run) openEtcd(ctx context.Context) (paths func(candidate int) ([]*clust
 
 func (r *run) startCluster(ctx context.Context) (*cluster.Cluster, error) {
 	if r.Etcd != nil {
-		return cluster.StartProgram(ctx, members, r.Etcd)
+		return cluster.StartProgram(ctx, members, r.Etcd, 0)
 	}
-	return cluster.Start(ctx, members, cluster.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr})
+	return cluster.Start(ctx, members, cluster.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr}, 0)
 }
 
 func dial(endpoints ...string) (*clientv3.Client, error) {

@@ -21,11 +21,12 @@ type Cluster struct {
 	Members []*Member
 	Mesh    *Mesh
 
-	command Command           // that runs a member, or
-	program *etcdproc.Program // an etcd that does
-	scratch *Scratch
-	clients []*clientv3.Client // of each member alone, without faults between
-	links   []*Link
+	election time.Duration     // etcd's timeout, 0 for its own
+	command  Command           // that runs a member, or
+	program  *etcdproc.Program // an etcd that does
+	scratch  *Scratch
+	clients  []*clientv3.Client // of each member alone, without faults between
+	links    []*Link
 
 	mu sync.Mutex
 }
@@ -33,9 +34,9 @@ type Cluster struct {
 func name(i int) string { return fmt.Sprintf("m%d", i+1) }
 
 // Start runs a cluster whose members have their data in a temporary directory, and waits until it serves. The command
-// must call [RunMember].
-func Start(ctx context.Context, size int, command Command) (*Cluster, error) {
-	return start(ctx, size, &Cluster{command: command})
+// must call [RunMember]. An election timeout of 0 is etcd's own.
+func Start(ctx context.Context, size int, command Command, election time.Duration) (*Cluster, error) {
+	return start(ctx, size, &Cluster{command: command, election: election})
 }
 
 func start(ctx context.Context, size int, c *Cluster) (*Cluster, error) {

@@ -79,7 +79,7 @@ func (m *Member) startRole() (*Process, error) {
 	command := c.command
 	command.Env = append(append([]string{}, command.Env...), m.environment()...)
 	return Run(command, memberSettings{
-		Name: name(m.Index), Dir: m.dir(), Advertise: "http://" + peerHost(m.Index), Members: c.initial(), Log: logs(),
+		Name: name(m.Index), Dir: m.dir(), Advertise: "http://" + peerHost(m.Index), Members: c.initial(), Log: logs(), Election: c.election,
 	}, func(line string) {
 		var t memberTells
 		if json.Unmarshal([]byte(line), &t) != nil {

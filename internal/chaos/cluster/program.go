@@ -5,6 +5,7 @@ package cluster
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/samcday/locked/internal/etcdproc"
 	"github.com/samcday/locked/internal/etcdserver"
@@ -13,8 +14,8 @@ import (
 
 // StartProgram is [Start], with an etcd program for each member. These log to files beside their data, and have the same
 // addresses all the time.
-func StartProgram(ctx context.Context, size int, program *etcdproc.Program) (*Cluster, error) {
-	return start(ctx, size, &Cluster{program: program})
+func StartProgram(ctx context.Context, size int, program *etcdproc.Program, election time.Duration) (*Cluster, error) {
+	return start(ctx, size, &Cluster{program: program, election: election})
 }
 
 func (m *Member) startProgram() (*Process, error) {
@@ -22,7 +23,7 @@ func (m *Member) startProgram() (*Process, error) {
 		return nil, err
 	}
 	cmd, err := m.cluster.program.Command(etcdserver.Config{
-		Listen: m.clients, DataDir: m.dir(), NoFsync: true, // no machine fails here
+		Listen: m.clients, DataDir: m.dir(), ElectionTimeout: m.cluster.election, NoFsync: true, // no machine fails here
 		Cluster: &etcdserver.Cluster{
 			Name: name(m.Index), Listen: m.peers, Advertise: "http://" + peerHost(m.Index), Members: m.cluster.initial(),
 		},

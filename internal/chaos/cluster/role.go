@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/samcday/locked/internal/etcdserver"
 )
@@ -19,6 +20,7 @@ import (
 // memberSettings are those of the role of a member.
 type memberSettings struct {
 	Name, Dir, Advertise, Members string
+	Election                      time.Duration
 	Log                           bool
 }
 
@@ -67,7 +69,7 @@ func (s *memberSettings) start(ctx context.Context, out *json.Encoder) (*etcdser
 			return nil, err
 		}
 		server, err := etcdserver.Start(ctx, etcdserver.Config{
-			DataDir: s.Dir, NoFsync: true, Logger: log, // no machine fails here
+			DataDir: s.Dir, ElectionTimeout: s.Election, NoFsync: true, Logger: log, // no machine fails here
 			Cluster: &etcdserver.Cluster{Name: s.Name, Listen: addr, Advertise: s.Advertise, Members: s.Members},
 		})
 		if !errors.Is(err, syscall.EADDRINUSE) {
