@@ -17,58 +17,11 @@ import (
 	"github.com/samcday/locked/internal/etcdclient"
 )
 
-// reply is what came of asking one member of etcd how it stands.
-type reply struct {
-	status *clientv3.StatusResponse // nil if it did not say
-	took   time.Duration
-	secret bool // it answers, and tells root alone
-
-	problem string // why it did not say
-	remedy  string // what mends that, if it is known
-	answers bool   // the problem is an answer of etcd's
-}
-
-// ask asks one member of etcd how it stands.
-func (x *examination) ask(ctx context.Context, endpoint string) reply {
-	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
-	defer cancel()
-	conn, err := dial(limited, endpoint)
-	if err != nil {
-		return reply{problem: short(err)} // etcd's client would go on trying
-	}
-	_ = conn.Close()
-	began := time.Now()
-	s, err := x.client.Status(limited, endpoint)
-	took := time.Since(began)
-	said, answers := answer(err)
-	switch {
-	case err == nil:
-		return reply{status: s, took: took}
-	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		return reply{took: took, secret: true}
-	case errors.Is(err, rpctypes.ErrUserEmpty):
-		return reply{problem: "it asks for a user", remedy: "give " + variables("user"), answers: true}
-	case answers:
-		return reply{problem: "it answers " + said, remedy: "see its log", answers: true}
-	}
-	problem, remedy := x.conn.probe(ctx, endpoint)
-	return reply{problem: problem, remedy: remedy}
-}
-
 // note remembers the version of a member that has told it.
 func (x *examination) note(s reply) {
 	if s.status != nil {
 		x.versions[s.status.Version] = true
 	}
-}
-
-// answer says how quickly a member has answered.
-func (s reply) answer() string {
-	text := fmt.Sprintf("answers in %v", round(s.took))
-	if s.secret {
-		text += ", and tells root alone how it stands"
-	}
-	return text
 }
 
 // endpoints asks each endpoint that was given, also those that the client would not need.
