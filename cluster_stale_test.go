@@ -47,7 +47,7 @@ func TestStaleReadIndexDeceivesARead(t *testing.T) {
 		reply.Header = list.Header
 		return err
 	})
-	longest, overlaps := staleRounds(t, 10, read.breaks, func(overlaps int) bool { return overlaps > 0 })
+	longest, overlaps := staleRounds(t, max(*rounds, 10), read.breaks, func(overlaps int) bool { return overlaps > 0 })
 	if overlaps == 0 {
 		t.Error("no read was deceived")
 	}
@@ -83,10 +83,10 @@ func staleRound(c *etcdCluster, path string, config func(*clientv3.Config)) (ove
 	t := c.t
 	victim, _ := c.leader()
 	late, next := (victim+1)%clusterSize, (victim+2)%clusterSize
-	leads, closeLeads := staleNode(c, victim, path, "leads", config)
-	defer closeLeads()
 	waits, closeWaits := staleNode(c, next, path, "waits", func(*clientv3.Config) {})
 	defer closeWaits()
+	leads, closeLeads := staleNode(c, victim, path, "leads", config) // the last: its heartbeats count from here
+	defer closeLeads()
 	events := leads.Events(t.Context())
 	start(t, leads, waits)
 	for e := range events {
