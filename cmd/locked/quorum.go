@@ -16,9 +16,8 @@ const proof = "locked:::proof"
 // some versions have in memory, and reads they may answer out of date. Whether a user may is looked at when the entry is
 // applied, so a majority refuses, too. It tries until ctx ends.
 func commit(ctx context.Context, client *clientv3.Client, key string) (err error) {
-	never := clientv3.Compare(clientv3.Version(key), "<", 0)
 	for {
-		_, failure := client.Txn(clientv3.WithRequireLeader(ctx)).If(never).Then(clientv3.OpDelete(key)).Commit()
+		_, failure := client.Delete(clientv3.WithRequireLeader(ctx), key)
 		switch {
 		case failure == nil, errors.Is(failure, rpctypes.ErrPermissionDenied):
 			return nil

@@ -192,10 +192,11 @@ var progressRequest = &etcdserverpb.WatchRequest{
 	RequestUnion: &etcdserverpb.WatchRequest_ProgressRequest{ProgressRequest: &etcdserverpb.WatchProgressRequest{}},
 }
 
-// ping asks etcd for something that only a leader with a quorum can answer, and that needs no permission.
+// ping asks etcd for something that a leader with a quorum answers, and that the agent's user may ask for: the list of members
+// will not do, which comes from memory before 3.5, and which some versions give to root alone.
 func (m *mirror) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), readLimit)
 	defer cancel()
-	_, err := m.client.MemberList(ctx)
+	_, err := m.client.Get(ctx, m.from(), clientv3.WithCountOnly())
 	return err
 }
