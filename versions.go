@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -40,15 +41,21 @@ func (l *Locker) version(endpoint string) (string, error) {
 	return s.Version, nil
 }
 
+// faultsTold is how many of a version's faults are told: of an old one there are too many for a line.
+const faultsTold = 2
+
 func (l *Locker) tellVersion(endpoint, version string) {
 	faults, take := etcdclient.Faults(version)
 	if len(faults) == 0 {
 		l.log.Debug("etcd version", "endpoint", endpoint, "version", version)
 		return
 	}
-	known := make([]string, len(faults))
-	for i, f := range faults {
-		known[i] = f.What + ": " + f.Means
+	var known []string
+	for _, f := range faults[:min(len(faults), faultsTold)] { // the serious ones are the first
+		known = append(known, f.What+": "+f.Means)
+	}
+	if more := len(faults) - faultsTold; more > 0 {
+		known = append(known, fmt.Sprintf("and %d more, which locked doctor tells", more))
 	}
 	l.log.Warn("etcd has known faults", "endpoint", endpoint, "version", version, "faults", strings.Join(known, "; "), "take", take+" or later")
 }
