@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"slices"
 	"strconv"
@@ -303,11 +304,13 @@ func (tr *trial) overwritten(key string) (writes, lost int, linearizable bool) {
 	return 0, 0, false
 }
 
+var leaderChanges = flag.Int("changes", 10_000, "how many leader changes TestLaw2And4TenThousandChanges makes")
+
 // Laws 2, 3 and 4 over ten thousand leader changes, about half of them by faults: no two believers at a time, and a counter
 // behind the fence from which nothing is lost.
 func TestLaw2And4TenThousandChanges(t *testing.T) {
-	const bubbles = 20
-	changes := 10_000 / bubbles
+	bubbles := max(1, *leaderChanges/500)
+	changes := *leaderChanges / bubbles
 	if raceEnabled { // a tenth: the whole of it is a command of its own
 		changes /= 10
 	}
