@@ -1,0 +1,39 @@
+package etcdtest
+
+import (
+	"os"
+	"testing"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+	"go.uber.org/goleak"
+
+	"github.com/samcday/locked/internal/etcdproc"
+)
+
+// roleVar makes the test binary an etcd program: so there is one, and none has to be built.
+const roleVar = "LOCKED_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVar) != "" {
+		etcdmain.Main(os.Args)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// anEtcd is a program: the one that is asked for, or else this one.
+func anEtcd(t *testing.T) *etcdproc.Program {
+	t.Helper()
+	p, err := Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p != nil {
+		return p
+	}
+	t.Setenv(roleVar, "etcd")
+	if p, err = etcdproc.Look(t.Context(), os.Args[0]); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
