@@ -1,6 +1,9 @@
 package etcdtest
 
 import (
+	"context"
+	"fmt"
+	"log"
 	"os"
 	"testing"
 
@@ -8,17 +11,32 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/samcday/locked/internal/etcdproc"
+	"github.com/samcday/locked/internal/etcdserver"
 )
 
 // roleVar makes the test binary an etcd program: so there is one, and none has to be built.
 const roleVar = "LOCKED_TEST_ROLE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(roleVar) != "" {
+	switch os.Getenv(roleVar) {
+	case "etcd":
 		etcdmain.Main(os.Args)
 		return
+	case "parent":
+		parent()
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// parent starts an etcd, tells where it serves, and is killed.
+func parent() {
+	os.Setenv(roleVar, "etcd")
+	s, err := Start(context.Background(), etcdserver.Config{NoFsync: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.Addr())
+	select {}
 }
 
 // anEtcd is a program: the one that is asked for, or else this one.
