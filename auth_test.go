@@ -50,6 +50,9 @@ func electionPermissions(path string) []permission {
 // guarded gives a server that asks for passwords, with tokens that last for a second. Each user's password is its name.
 func guarded(t *testing.T, users map[string][]permission) *etcd {
 	t.Helper()
+	if !etcdtest.Before(t, "3.4.22") && etcdtest.Before(t, "3.4.25") {
+		t.Skip("this etcd hangs once it has refused a watch for an expired token (etcd-io/etcd#15542)")
+	}
 	e := server(t, etcdserver.Config{TokenTTL: time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*soon) // each user costs etcd a hash that is not cheap
 	defer cancel()

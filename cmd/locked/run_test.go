@@ -163,16 +163,26 @@ func (t *runTest) guardOf(run int) int {
 	return found[0]
 }
 
+// childrenOf leaves out those that have just been split off: they are about to become another program, or to end.
 func childrenOf(pid int) (found []int) {
+	own := commandLine(pid)
 	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
 	for _, file := range tasks {
 		list, _ := os.ReadFile(file)
 		for word := range strings.FieldsSeq(string(list)) {
 			child, _ := strconv.Atoi(word)
-			found = append(found, child)
+			if line := commandLine(child); line != "" && line != own {
+				found = append(found, child)
+			}
 		}
 	}
 	return found
+}
+
+// commandLine is empty for a process that has ended.
+func commandLine(pid int) string {
+	line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return string(line)
 }
 
 func codeOf(t *runTest, cmd *exec.Cmd) int {

@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 //	unread NAME               read no more of what it prints
 //	ends NAME CODE            wait until it has ended, and all that it started; then as exits
 //	certs                     make ca.pem, server.pem, server.key, client.pem and client.key
+//	etcd VAR                  VAR gets an etcd of the script's own
 //	login ENDPOINT            make the etcd users root, with the password secret, and bob, who may do nothing
 //	key ENDPOINT KEY          print what etcd holds under a key
 //	queued ENDPOINT PATH ID   wait until a candidate is in the queue
@@ -51,7 +52,8 @@ func TestMain(m *testing.M) {
 //	hole VAR                  VAR gets an address that takes connections, and never answers
 //	falls VAR                 wait until somebody has connected there, who has not been waited for yet
 //
-// $ETCD is an etcd for all scripts: each has a path of its own there.
+// $ETCD is an etcd for all scripts: each has a path of its own there. The condition [release] holds where that is another
+// release than the one built in.
 func TestScripts(t *testing.T) {
 	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
 	if err != nil {
@@ -72,9 +74,15 @@ func TestScripts(t *testing.T) {
 			e.Values[holesKey{}] = map[string]net.Listener{}
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "release" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			return os.Getenv(etcdtest.Variable) != "", nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "start": start, "expect": expect, "begins": begins, "signal": sendSignal, "unread": unread, "ends": ends, "rename": rename, "reads": reads,
-			"certs": certs, "login": login, "key": key, "queued": queued, "ports": ports, "hole": hole, "falls": falls,
+			"certs": certs, "etcd": ownEtcd, "login": login, "key": key, "queued": queued, "ports": ports, "hole": hole, "falls": falls,
 		},
 	})
 }
@@ -154,6 +162,14 @@ func unread(ts *testscript.TestScript, neg bool, args []string) {
 func ends(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, !neg && len(args) == 2, "ends NAME CODE")
 	named(ts, args[0]).ends(ts, code(ts, args[1]))
+}
+
+func ownEtcd(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, !neg && len(args) == 1, "etcd VAR")
+	s, err := etcdtest.Start(context.Background(), etcdserver.Config{NoFsync: true})
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(s.Close()) })
+	ts.Setenv(args[0], s.Endpoint())
 }
 
 func login(ts *testscript.TestScript, neg bool, args []string) {

@@ -86,6 +86,11 @@ var known = []struct {
 		false, "progress may not be told on a stream with a watch that was opened in the past",
 		"watches are taken for stalled, and opened again",
 	}, patches{4: 25, 5: 8}, patches{4: 31, 5: 13}},
+	// "Reverted the fix to auth invalid token and old revision errors in watch", #15542: 3.4.23 was seen to hang.
+	{Fault{
+		false, "with users, it may stop answering once it has refused a watch for an expired token",
+		"nobody can lead until it is started again",
+	}, patches{4: 22}, patches{4: 25}},
 	// "Requested watcher progress notifications are not synchronised with stream", #15695, #15697.
 	{Fault{
 		false, "a notice of progress may overtake the changes that it speaks of",

@@ -10,12 +10,22 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/server/v3/etcdmain"
 	"go.uber.org/goleak"
 
 	"github.com/samcday/locked/internal/hitch"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// roleVar makes the test binary an etcd program.
+const roleVar = "LOCKED_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVar) != "" {
+		etcdmain.Main(os.Args)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // server tells what it was sent, line by line, and answers each line with itself.
 type server struct {
