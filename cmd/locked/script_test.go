@@ -75,10 +75,15 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond != "release" {
-				return false, fmt.Errorf("unknown condition %q", cond)
+			switch cond {
+			case "release": // the etcd of the scripts is not the one built in
+				return os.Getenv(etcdtest.Variable) != "", nil
+			case "faulty": // it is one that the doctor fails
+				return etcdtest.Before(t, "3.4.22") || !etcdtest.Before(t, "3.5.0") && etcdtest.Before(t, "3.5.6"), nil
+			case "open": // it tells everybody how it stands, with users too
+				return etcdtest.Before(t, "3.4.42") || !etcdtest.Before(t, "3.5.0") && etcdtest.Before(t, "3.5.28"), nil
 			}
-			return os.Getenv(etcdtest.Variable) != "", nil
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "start": start, "expect": expect, "begins": begins, "signal": sendSignal, "unread": unread, "ends": ends, "rename": rename, "reads": reads,

@@ -76,6 +76,7 @@ func (s *process) run() (err error) {
 	if s.cmd, err = s.program.Command(s.cfg); err != nil {
 		return err
 	}
+	s.cmd.Args = append(s.cmd.Args, "--bcrypt-cost=4") // the cheapest: passwords are not the matter here
 	log, err := os.OpenFile(s.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
