@@ -11,18 +11,19 @@ type Release struct {
 	Version string
 	Why     string // the tests are run against it
 	Quick   bool   // also when there is little time
+	Loses   bool   // what was committed, when members are killed under load: no chaos for it
 }
 
 // Releases are those that all that talks to etcd is tried with.
 var Releases = []Release{
-	{"3.4.23", "that of Debian 12, not supported any more by etcd", true},
-	{"3.5.0", "the first of 3.5, with all the bugs that it had", true},
-	{"3.5.12", "of the middle of 3.5: those of its beginning are mended", false},
-	{"3.5.23", "of the last that renew a lease for whoever asks", false},
-	{"3.5.35", "the newest of 3.5: who renews a lease must be allowed to", true},
-	{"3.6.8", "the last of 3.6 to renew a lease for whoever asks", true},
-	{"3.6.16", "the newest of 3.6", true},
-	{"3.7.3", "the newest, and the one built in; here as a process", true},
+	{"3.4.23", "that of Debian 12, not supported any more by etcd", true, false},
+	{"3.5.0", "the first of 3.5, with all the bugs that it had", true, true},
+	{"3.5.12", "of the middle of 3.5: those of its beginning are mended", false, false},
+	{"3.5.23", "of the last that renew a lease for whoever asks", false, false},
+	{"3.5.35", "the newest of 3.5: who renews a lease must be allowed to", true, false},
+	{"3.6.8", "the last of 3.6 to renew a lease for whoever asks", true, false},
+	{"3.6.16", "the newest of 3.6", true, false},
+	{"3.7.3", "the newest, and the one built in; here as a process", true, false},
 }
 
 // older reports whether a version such as 3.5.6 is before another one.

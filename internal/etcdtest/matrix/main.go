@@ -108,7 +108,7 @@ func (o *options) matrix(ctx context.Context, dir string) (rows []*row, err erro
 				rows = append(rows, &row{version: version, what: p.name, run: run})
 			}
 		}
-		if o.chaos > 0 {
+		if loses := func(r etcdtest.Release) bool { return r.Version == version && r.Loses }; o.chaos > 0 && !slices.ContainsFunc(etcdtest.Releases, loses) {
 			rows = append(rows, &row{version: version, what: "chaos", run: m.chaos(etcd, version, o.chaos)})
 		}
 	}
