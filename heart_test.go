@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/namespace"
+	"google.golang.org/grpc"
 
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcdserver"
@@ -38,6 +39,45 @@ func TestListingUnanswered(t *testing.T) {
 		}
 		r.off()
 	})
+}
+
+// missing is a stream of renewals whose answers say that etcd does not know the lease, as often as it is told.
+type missing struct {
+	grpc.ClientStream
+	left *atomic.Int64
+}
+
+func (m missing) RecvMsg(msg any) error {
+	err := m.ClientStream.RecvMsg(msg)
+	if r, ok := msg.(*pb.LeaseKeepAliveResponse); ok && err == nil && m.left.Add(-1) >= 0 {
+		r.TTL = 0
+	}
+	return err
+}
+
+// A leader of etcd that does not know a lease yet, as a new one may not, ends no term. One that does not know it any more does.
+func TestLeaseMissedOnce(t *testing.T) {
+	for times, lost := range map[int64]bool{1: false, 2: true} {
+		inArena(t, 5*time.Second, 0, func(a *arena) {
+			var left atomic.Int64
+			a.config = func(cfg *clientv3.Config) {
+				cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+					s, err := open(ctx, desc, cc, method, opts...)
+					return missing{s, &left}, err
+				}))
+			}
+			a.join("a", NodeConfig{})
+			a.startAll()
+			a.awaitLeader()
+			for range 10 {
+				left.Store(times)
+				time.Sleep(2 * a.ttl)
+			}
+			if ends := len(a.ends) > 0; ends != lost {
+				a.t.Errorf("missed %d times in a row: ends %v", times, a.ends)
+			}
+		})
+	}
 }
 
 // standStill holds the member's loop up, and notes when it stops believing, which the loop cannot tell.

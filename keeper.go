@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -21,9 +22,14 @@ type keeper struct {
 	holding  election.Holding
 	renewals map[int64]context.CancelFunc // of the goroutines that renew a lease each
 	granting bool
-	listing  bool // the keys on a lease, for the audit
-	proven   int  // renewals
+	listing  bool  // the keys on a lease, for the audit
+	proven   int   // renewals
+	missed   int64 // the lease that etcd did not know, when its leader had committed an entry after that
 }
+
+// errMissed says that etcd does not know a lease. A new leader does not, until it has applied what was granted under the one
+// before; it has when it has committed an entry. So that is waited for, and etcd asked again.
+var errMissed = errors.New("etcd does not know the lease")
 
 // nodesPerLease bounds the keys on a lease: with auth on, etcd checks every one of them at each renewal and each put.
 const nodesPerLease = 256
@@ -162,9 +168,10 @@ func (k *keeper) acknowledged(ctx context.Context, le *election.Lease, r renewal
 	case ctx.Err() != nil:
 	case r.err != nil:
 		k.failed(le, r)
-	case r.ttl <= 0:
+	case r.ttl <= 0 && k.missed == le.ID:
 		k.lost(le.ID)
 	default:
+		k.missed = 0
 		k.l.counters.renewal.add(r.took)
 		k.l.prove(claim{k, le, ctx, r})
 	}
@@ -178,6 +185,9 @@ func (k *keeper) renewed(c claim, raftTerm uint64, err error) {
 	}
 	if err == nil && raftTerm != c.acked {
 		err = errUnproven // it is worth another try at once
+	}
+	if err == nil && c.ttl <= 0 {
+		k.missed, err = c.lease.ID, errMissed
 	}
 	if c.err = err; err != nil {
 		k.failed(c.lease, c.renewal)

@@ -23,7 +23,7 @@ type renewer struct {
 type renewal struct {
 	sent    time.Duration // reading of the clock before the request was sent
 	took    time.Duration // for the acknowledgement
-	ttl     time.Duration // 0 if etcd does not know the lease
+	ttl     time.Duration // 0 if etcd does not know the lease, or its leader does not yet
 	acked   uint64        // raft term of the acknowledgement
 	err     error
 	limit   time.Time   // up to which it may be proven
