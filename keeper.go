@@ -22,13 +22,20 @@ type keeper struct {
 	holding  election.Holding
 	renewals map[int64]context.CancelFunc // of the goroutines that renew a lease each
 	granting bool
-	listing  bool  // the keys on a lease, for the audit
-	proven   int   // renewals
-	missed   int64 // the lease that etcd did not know, when its leader had committed an entry after that
+	listing  bool // the keys on a lease, for the audit
+	proven   int  // renewals
+	missed   miss
+}
+
+// miss is a lease that etcd did not know, when its leader had committed an entry in a raft term after that.
+type miss struct {
+	lease    int64
+	raftTerm uint64
 }
 
 // errMissed says that etcd does not know a lease. A new leader does not, until it has applied what was granted under the one
-// before; it has when it has committed an entry. So that is waited for, and etcd asked again.
+// before; it has when it has committed an entry. So that is waited for, and etcd asked again. One that was deposed never knows
+// what was granted since: its answers name an earlier raft term.
 var errMissed = errors.New("etcd does not know the lease")
 
 // nodesPerLease bounds the keys on a lease: with auth on, etcd checks every one of them at each renewal and each put.
@@ -168,10 +175,10 @@ func (k *keeper) acknowledged(ctx context.Context, le *election.Lease, r renewal
 	case ctx.Err() != nil:
 	case r.err != nil:
 		k.failed(le, r)
-	case r.ttl <= 0 && k.missed == le.ID:
+	case r.ttl <= 0 && k.missed.lease == le.ID && r.acked >= k.missed.raftTerm:
 		k.lost(le.ID)
 	default:
-		k.missed = 0
+		k.missed = miss{}
 		k.l.counters.renewal.add(r.took)
 		k.l.prove(claim{k, le, ctx, r})
 	}
@@ -187,7 +194,7 @@ func (k *keeper) renewed(c claim, raftTerm uint64, err error) {
 		err = errUnproven // it is worth another try at once
 	}
 	if err == nil && c.ttl <= 0 {
-		k.missed, err = c.lease.ID, errMissed
+		k.missed, err = miss{c.lease.ID, raftTerm}, errMissed
 	}
 	if c.err = err; err != nil {
 		k.failed(c.lease, c.renewal)
