@@ -191,11 +191,12 @@ func (l *Locker) listen(s *subscription, path string) {
 	s.begin(c)
 }
 
-// unlisten ends all subscriptions.
+// unlisten ends all subscriptions, and what nodes know of leaders with them.
 func (l *Locker) unlisten() {
 	for _, c := range l.contests {
 		for _, s := range c.subs {
 			s.end()
 		}
+		c.leader.Store(&Leader{}) // nobody follows it any more
 	}
 }
