@@ -27,7 +27,7 @@ var programs = []program{
 	{"library", ".", []string{"-test.skip=^TestLaw2EtcdLeader|StaleReadIndex"}, asAlways},
 	{"agent", "./internal/agent", nil, asAlways},
 	{"clusters", ".", []string{"-test.run=^TestLaw2EtcdLeader|StaleReadIndex"}, asAlways},
-	{"command", "./cmd/locked", nil, []string{"-test.short"}},
+	{"command", "./cmd/locked", nil, []string{"-test.short", "-test.skip=^TestRunSuspended$"}}, // which suspends a terminal
 	{"page", "./internal/agent/page", nil, nil},
 	{"harness, members", "./internal/chaos/cluster", []string{"-test.run=^TestProgram"}, asAlways},
 	{"harness", "./internal/etcdtest", nil, asAlways},
