@@ -15,7 +15,7 @@ import (
 // audits lists the keys on a lease, after every second renewal. It renews nothing and is waited for by nobody, so that a
 // listing that is not answered costs no leadership; there is one at a time, and what was not listed now is the next time.
 func (k *keeper) audits(le *election.Lease) {
-	if k.proven++; k.proven%2 != 0 || k.listing {
+	if k.proven[le.ID]++; k.proven[le.ID]%2 != 0 || k.listing {
 		return
 	}
 	k.listing = true

@@ -36,8 +36,8 @@
 // on a clock that goes on while the machine is suspended (CLOCK_BOOTTIME and three seconds for each suspend on Linux,
 // CLOCK_MONOTONIC on macOS, GetTickCount64 on Windows, elsewhere Go's own, which may stand still). A renewal counts once
 // etcd has committed an entry after it in the same raft term, which takes a quorum in every version, and only in the raft term
-// in which the lease was granted; when etcd elects a new leader, the nodes' keys are moved to a new lease. TTL/50 allows for clocks that differ in rate by
-// two percent; Grace, a fifth of the TTL by default, is the time in which work can end before somebody else may begin.
+// in which the lease was granted; when etcd elects a new leader, the nodes' keys are moved to a new lease. TTL/50 allows for
+// clocks that differ in rate by two percent; Grace, a fifth of the TTL by default, is the time in which work can end before somebody else may begin.
 //
 // So at any instant at most one node's [Node.IsSelected] is true, whatever the network, the processes and the members of
 // etcd do. What is not promised: that nobody acts on an answer that has become old in the meantime, and anything at all

@@ -22,8 +22,8 @@ type keeper struct {
 	holding  election.Holding
 	renewals map[int64]context.CancelFunc // of the goroutines that renew a lease each
 	granting bool
-	listing  bool // the keys on a lease, for the audit
-	proven   int  // renewals
+	listing  bool          // the keys on a lease, for the audit
+	proven   map[int64]int // renewals, by lease
 	missed   miss
 }
 
@@ -45,7 +45,9 @@ const nodesPerLease = 256
 func (l *Locker) join(n *Node) *keeper {
 	i := slices.IndexFunc(l.keepers[n.ttl], func(k *keeper) bool { return len(k.nodes) < nodesPerLease })
 	if i < 0 {
-		k := &keeper{l: l, ttl: n.ttl, nodes: map[*Node]struct{}{}, renewals: map[int64]context.CancelFunc{}}
+		k := &keeper{
+			l: l, ttl: n.ttl, nodes: map[*Node]struct{}{}, renewals: map[int64]context.CancelFunc{}, proven: map[int64]int{},
+		}
 		l.keepers[n.ttl] = append(l.keepers[n.ttl], k)
 		i = len(l.keepers[n.ttl]) - 1
 	}
@@ -66,6 +68,7 @@ func (k *keeper) leave(n *Node) {
 			stop()
 		}
 		clear(k.renewals)
+		clear(k.proven)
 	}
 }
 
@@ -150,6 +153,7 @@ func (k *keeper) drop(le *election.Lease) {
 		stop()
 		delete(k.renewals, le.ID)
 	}
+	delete(k.proven, le.ID)
 	k.holding.Leases = slices.DeleteFunc(k.holding.Leases, func(other *election.Lease) bool { return other == le })
 }
 
