@@ -74,11 +74,11 @@ func (a *arena) checkKeys() {
 // checkTurn checks that a new term is that of the first in the queue, or of somebody who entered an empty election, or a
 // new one of the same leader, or that a transfer asked for it.
 func (a *arena) checkTurn(before *election.View, t election.Key) {
-	id := idOf(t)
+	id := holderOf(t)
 	head := before.Head()
 	switch {
 	case head.Nonce == t.Nonce, len(before.Queue) == 0:
-	case idOf(before.Term) == id, idOf(before.Path) == id: // a new term, a repair
+	case holderOf(before.Term) == id, holderOf(before.Path) == id: // a new term, a repair
 	case before.Transfer.Exists():
 	default:
 		a.t.Errorf("law 5: %s was elected at revision %d while %q was first in the queue", id, t.Create, head.Data)
@@ -90,7 +90,7 @@ func (a *arena) checkTerms() {
 	created := map[int64]string{}
 	a.each(func(_, after *election.View, r revision) {
 		if after.Term.Create == r.number {
-			created[r.number] = idOf(after.Term)
+			created[r.number] = holderOf(after.Term)
 		}
 	})
 	for token, id := range a.terms {

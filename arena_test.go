@@ -14,6 +14,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
+	"github.com/samcday/locked/internal/testhook"
 )
 
 // arena is an election in simulated time, between members with a locker and a link each. All that happens in etcd is
@@ -51,6 +53,7 @@ type member struct {
 	locker *Locker
 	link   *link
 	clock  *simClock
+	loop   testhook.Loop
 	node   *Node
 	dead   bool
 
@@ -75,7 +78,7 @@ func (a *arena) record(ctx context.Context) {
 	for ctx.Err() == nil {
 		srv := a.running()
 		if srv == nil {
-			pause(ctx, 50*time.Millisecond) // outages are long
+			sleep(ctx, 50*time.Millisecond) // outages are long
 			continue
 		}
 		w := srv.admin.Watch(ctx, a.path, clientv3.WithPrefix(), clientv3.WithRev(a.readFrom))
@@ -102,7 +105,7 @@ func (a *arena) recorded(e *clientv3.Event) {
 		a.etcd = append(a.etcd, revision{number: n})
 	}
 	last := &a.etcd[len(a.etcd)-1]
-	last.changes = append(last.changes, change(e.Kv, e.Type == mvccpb.DELETE))
+	last.changes = append(last.changes, etcd.Change(e.Kv, e.Type == mvccpb.DELETE))
 	a.readFrom = n + 1
 }
 
@@ -114,9 +117,15 @@ func (a *arena) join(id string, cfg NodeConfig) *member {
 	a.t.Helper()
 	m := &member{a: a, name: id, clock: a.clock()}
 	var err error
-	client, link := a.ourClient(fmt.Sprintf("%s-%d", id, len(a.members)), a.config)
+	hooks := testhook.Hooks{Clock: m.clock, DirectLog: true, Loop: func(l testhook.Loop) { m.loop = l }}
+	client, link := a.ourClient(fmt.Sprintf("%s-%d", id, len(a.members)), func(cfg *clientv3.Config) {
+		cfg.Context = testhook.With(context.Background(), hooks)
+		if a.config != nil {
+			a.config(cfg)
+		}
+	})
 	m.link = link
-	m.locker, err = NewFromClient(client, withClock(m.clock), withDirectLogger(slog.New(&beliefLog{a: a})))
+	m.locker, err = NewFromClient(client, WithLogger(slog.New(&beliefLog{a: a})))
 	a.noError(err)
 	cfg.ID, cfg.TTL = id, a.ttl
 	if cfg.Value == "" {
@@ -133,9 +142,7 @@ func (a *arena) join(id string, cfg NodeConfig) *member {
 
 // ourClient is a client as New makes it, but for what a function changes, if there is one.
 func (s *sim) ourClient(name string, changed func(*clientv3.Config)) (*clientv3.Client, *link) {
-	o, err := newOptions(nil)
-	s.noError(err)
-	ours, err := o.client("simulated:1") // which the simulation's own takes the place of
+	ours, err := etcd.Config("simulated:1", DefaultRequestTimeout) // which the simulation's own takes the place of
 	s.noError(err)
 	return s.client(name, func(cfg *clientv3.Config) {
 		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ours.DialKeepAliveTime, ours.DialKeepAliveTimeout
@@ -285,14 +292,6 @@ func (a *arena) alive() []*member {
 // dump logs what the members know.
 func (a *arena) dump() {
 	for _, m := range a.alive() {
-		done := make(chan struct{})
-		m.locker.post(func() {
-			defer close(done)
-			if n := m.node; n.running {
-				c := n.contest.Load()
-				a.t.Logf("%s: candidate %+v\nholding %+v\nview %+v\nfeed %+v\npath feed %+v", m.name, *n.candidate, n.keeper.holding, c.view, c.feed, c.pathFeed)
-			}
-		})
-		<-done
+		a.t.Logf("%s: selected %v, leader %+v, %+v", m.name, m.node.IsSelected(), m.node.Leader(), m.locker.Stats())
 	}
 }

@@ -2,11 +2,9 @@ package locked
 
 import (
 	"context"
-	"strings"
-
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // The audit removes what requests have left behind that were given up and committed after all, on a lease that other
@@ -20,7 +18,7 @@ func (k *keeper) audits(le *election.Lease) {
 	}
 	k.listing = true
 	k.l.spawn(func() {
-		keys, err := k.l.keysOn(le.ID)
+		keys, err := k.l.etcd.KeysOn(k.l.ctx, le.ID)
 		k.l.post(func() {
 			k.listing = false
 			if err == nil {
@@ -28,23 +26,6 @@ func (k *keeper) audits(le *election.Lease) {
 			}
 		})
 	})
-}
-
-// keysOn gives the names of the keys on a lease.
-func (l *Locker) keysOn(lease int64) ([]string, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
-	defer cancel()
-	resp, err := l.leases.LeaseTimeToLive(ctx, &etcdserverpb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, anySize)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, k := range resp.Keys {
-		if key, ok := strings.CutPrefix(string(k), l.prefix); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
 }
 
 // audit takes the names of the keys on a lease. Nonces are looked up now, after the listing was answered: one that nobody
@@ -92,21 +73,21 @@ func (l *Locker) owns(path, nonce string) bool {
 // sweep reads an election and removes what nobody owns on the lease. What cannot be removed now is found again by the
 // next audit.
 func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
-	r := l.commit(ctx, election.Txn{Then: election.ReadAll(path)})
-	if r.err != nil {
-		l.log.Warn("election not read", "path", path, "error", r.err)
+	r := l.etcd.Commit(ctx, election.Txn{Then: election.ReadAll(path)})
+	if r.Err != nil {
+		l.log.Warn("election not read", "path", path, "error", r.Err)
 		return
 	}
 	for _, gap := range []bool{false, true} {
 		txns := make(chan []election.Txn, 1)
-		l.post(func() { txns <- l.orphans(path, lease, r.seen, gap) })
+		l.post(func() { txns <- l.orphans(path, lease, r.Seen, gap) })
 		denied := false
 		select {
 		case list := <-txns:
 			for _, txn := range list {
-				r := l.commit(ctx, txn)
-				denied = denied || outcome(r.err) == election.Denied
-				l.log.Info("swept", "path", path, "lease", lease, "done", r.succeeded, "error", r.err)
+				r := l.etcd.Commit(ctx, txn)
+				denied = denied || etcd.Final(r.Err)
+				l.log.Info("swept", "path", path, "lease", lease, "done", r.Succeeded, "error", r.Err)
 			}
 		case <-ctx.Done():
 		}
@@ -116,9 +97,9 @@ func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
 	}
 }
 
-func (l *Locker) orphans(path string, lease int64, seen *snapshot, gap bool) []election.Txn {
+func (l *Locker) orphans(path string, lease int64, seen *etcd.Snapshot, gap bool) []election.Txn {
 	var view election.View
-	view.Reset(path, seen.revision, seen.changes)
+	view.Reset(path, seen.Revision, seen.Changes)
 	busy := false
 	if c := l.contests[path]; c != nil {
 		for _, n := range c.nodes {

@@ -5,35 +5,44 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // Law 2: a candidate that waits may have been handed a term that was deleted by hand since, and not know of either. Until it
 // does, the audit leaves PATH alone: it would believe while another one enters the empty election.
 func TestAuditLeavesPathToTheUnaware(t *testing.T) {
-	inArena(t, 5*time.Second, 2, func(a *arena) {
-		a.startAll()
-		a.awaitLeader()
-		a.settled()
-		waiting := a.members[0]
-		if waiting == a.leader() {
-			waiting = a.members[1]
-		}
-		const lease = 7
-		orphans := func(after int64) []election.Txn { // if PATH was put so many revisions after what the candidate has seen
-			result := make(chan []election.Txn, 1)
-			waiting.locker.post(func() {
-				put := waiting.locker.contests[a.path].view.Revision + after
-				path := election.Key{Data: "a:::v", Create: 1, Mod: put, Lease: lease}
-				seen := &snapshot{revision: put + 10, changes: []election.Change{{Name: a.path, Key: path}}}
-				result <- waiting.locker.orphans(a.path, lease, seen, false)
-			})
-			return <-result
-		}
-		if got := orphans(1); len(got) != 0 {
-			a.t.Errorf("PATH was put after what the candidate has seen, and the audit does %v", got)
-		}
-		if got := orphans(0); len(got) != 1 {
-			a.t.Errorf("the candidate has seen the revision at which PATH was put, and the audit does %v", got)
-		}
+	const lease, seen = 7, 20 // the candidate has seen so many revisions
+	waiting := waitingCandidate(t, "/p", seen)
+	c := &contest{path: "/p", nodes: []*Node{{candidate: waiting}}}
+	c.view.Reset("/p", seen, nil)
+	l := &Locker{contests: map[string]*contest{"/p": c}}
+	orphans := func(put int64) []election.Txn { // if PATH was put at that revision
+		path := election.Key{Data: "a:::v", Create: 1, Mod: put, Lease: lease}
+		return l.orphans("/p", lease, &etcd.Snapshot{Revision: put + 10, Changes: []election.Change{{Name: "/p", Key: path}}}, false)
+	}
+	if got := orphans(seen + 1); len(got) != 0 {
+		t.Errorf("PATH was put after what the candidate has seen, and the audit does %v", got)
+	}
+	if got := orphans(seen); len(got) != 1 {
+		t.Errorf("the candidate has seen the revision at which PATH was put, and the audit does %v", got)
+	}
+}
+
+// waitingCandidate gives one that waits behind another one's term.
+func waitingCandidate(t *testing.T, path string, revision int64) *election.Candidate {
+	c := election.NewCandidate(path, "mine", time.Second)
+	le, _ := election.Granted(1, 10*time.Second, 0, 1, 1)
+	holding := &election.Holding{Leases: []*election.Lease{&le}, Current: 1}
+	view := new(election.View)
+	asked := c.Step(election.Input{What: election.Enter, Data: "b:::v", View: view, Holding: holding})[0]
+	view.Reset(path, revision, []election.Change{ // as the branch shows that is taken where somebody leads
+		{Name: election.TermPrefix(path) + "other", Key: election.Key{Data: "a:::v", Create: 1, Mod: 1, Lease: 2}},
+		{Name: election.QueuePrefix(path) + "mine.1", Key: election.Key{Data: "b:::v", Create: revision, Mod: revision, Lease: 1}},
 	})
+	reply := election.Reply{Seq: asked.Seq, Result: election.Refused, Revision: revision}
+	c.Step(election.Input{What: election.Answer, View: view, Holding: holding, Reply: reply})
+	if c.Place() != election.Queued {
+		t.Fatalf("it does not wait: %+v", c)
+	}
+	return c
 }

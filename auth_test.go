@@ -11,7 +11,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"maps"
 	"math/big"
 	"net"
@@ -25,7 +24,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/namespace"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/samcday/locked/internal/etcdserver"
@@ -48,7 +46,7 @@ func electionPermissions(path string) []permission {
 }
 
 // guarded gives a server that asks for passwords, with tokens that last for a second. Each user's password is its name.
-func guarded(t *testing.T, users map[string][]permission) *etcd {
+func guarded(t *testing.T, users map[string][]permission) *etcdServer {
 	t.Helper()
 	if !etcdtest.Before(t, "3.4.22") && etcdtest.Before(t, "3.4.25") {
 		t.Skip("this etcd hangs once it has refused a watch for an expired token (etcd-io/etcd#15542)")
@@ -375,21 +373,15 @@ func selfSigned(t *testing.T) (certFile, keyFile string, client *tls.Config) {
 	return certFile, keyFile, &tls.Config{RootCAs: known, Certificates: []tls.Certificate{pair}}
 }
 
-// A client of clientv3/namespace competes below its prefix: with one of another prefix, or none, under the full path. The
-// audit finds its own keys there.
+// A locker with a namespace competes below its prefix: with one of another prefix, or none, under the full path. The audit finds
+// its own keys there, and a term's transactions are below it too.
 func TestNamespace(t *testing.T) {
 	t.Parallel()
-	for _, lease := range []bool{true, false} {
-		t.Run(fmt.Sprintf("lease %v", lease), func(t *testing.T) {
-			t.Parallel()
+	{
+		{
 			e := server(t, etcdserver.Config{})
 			client, g := dialGate(t, e)
-			client.KV = namespace.NewKV(client.KV, "/ns")
-			client.Watcher = namespace.NewWatcher(client.Watcher, "/ns")
-			if lease {
-				client.Lease = namespace.NewLease(client.Lease, "/ns")
-			}
-			l := lockerOn(t, client)
+			l := lockerOn(t, client, WithNamespace("/ns"))
 			audited := candidateFor(t, l, "/audited", "audited", time.Second)
 			heard := listen(t, audited)
 			start(t, audited)
@@ -420,8 +412,23 @@ func TestNamespace(t *testing.T) {
 			ea.await(Deselect, because(ErrRemoved))
 			e.delete("/ns/p")
 			eb.await(Select)
-			stop(t, b)
+			if err := l.Transfer(t.Context(), "/p", "a"); err != nil {
+				t.Error(err)
+			}
 			ea.await(Select)
-		})
+			stop(t, b)
+			written := errors.New("written")
+			stop(t, a)
+			err := a.Lead(t.Context(), func(ctx context.Context, term *Term) error {
+				if _, err := term.Txn(ctx).Then(clientv3.OpPut("/mine", "x")).Commit(); err != nil {
+					return err
+				}
+				return written
+			})
+			if !errors.Is(err, written) {
+				t.Error(err)
+			}
+			e.want("/ns/mine", "x")
+		}
 	}
 }

@@ -1,14 +1,8 @@
 package locked
 
 import (
-	"context"
-	"math"
-
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc"
-
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // Transactions of many elections travel together when there are many: a locker that stops ten thousand nodes, or moves
@@ -25,15 +19,7 @@ const (
 type order struct {
 	path string
 	txn  election.Txn
-	done func(result)
-}
-
-// result is what came of a transaction.
-type result struct {
-	succeeded bool
-	revision  int64
-	seen      *snapshot // of the branch that was taken, nil if nothing was read there
-	err       error
+	done func(etcd.Result)
 }
 
 // orders are the transactions of a locker. They belong to the loop.
@@ -51,7 +37,7 @@ func newOrders() orders {
 }
 
 // submit sends a transaction, alone or with others, and does done with its result in the loop.
-func (l *Locker) submit(path string, txn election.Txn, done func(result)) {
+func (l *Locker) submit(path string, txn election.Txn, done func(etcd.Result)) {
 	l.orders.queue = append(l.orders.queue, order{path, txn, done})
 	l.dispatch()
 }
@@ -73,7 +59,11 @@ func (l *Locker) dispatch() {
 // several times on the way down through gRPC, which costs a handover some percent of its time.
 func (l *Locker) sender(batch []order) {
 	for {
-		l.deliver(batch, l.commitAll(l.ctx, batch))
+		txns := make([]election.Txn, len(batch))
+		for i, o := range batch {
+			txns[i] = o.txn
+		}
+		l.deliver(batch, l.etcd.CommitAll(l.ctx, txns))
 		select {
 		case l.orders.spare <- struct{}{}:
 		default:
@@ -89,7 +79,7 @@ func (l *Locker) sender(batch []order) {
 }
 
 // deliver hands the results of a batch to those who ordered it, in the loop.
-func (l *Locker) deliver(batch []order, results []result) {
+func (l *Locker) deliver(batch []order, results []etcd.Result) {
 	l.post(func() {
 		l.orders.underWay--
 		for i, o := range batch {
@@ -126,54 +116,4 @@ func (l *Locker) nextBatch() []order {
 		l.orders.queue = nil
 	}
 	return batch
-}
-
-// commitAll commits transactions in one request. If etcd refuses that, each is tried on its own, so that none suffers from
-// another's missing permission.
-func (l *Locker) commitAll(ctx context.Context, batch []order) []result {
-	if len(batch) == 1 {
-		return []result{l.commit(ctx, batch[0].txn)}
-	}
-	all := &etcdserverpb.TxnRequest{}
-	for _, o := range batch {
-		all.Success = append(all.Success, nested(l.request(o.txn)))
-	}
-	resp, err := l.send(ctx, all)
-	results := make([]result, len(batch))
-	for i, o := range batch {
-		switch {
-		case err == nil:
-			results[i] = l.resultOf(resp.Header.Revision, resp.Responses[i].GetResponseTxn())
-		case outcome(err) == election.Denied || gone(err):
-			results[i] = l.commit(ctx, o.txn)
-		default:
-			results[i] = result{err: err}
-		}
-	}
-	return results
-}
-
-// commit commits one transaction.
-func (l *Locker) commit(ctx context.Context, txn election.Txn) result {
-	resp, err := l.send(ctx, l.request(txn))
-	if err != nil {
-		return result{err: err}
-	}
-	return l.resultOf(resp.Header.Revision, resp)
-}
-
-// send sends one request, within the request timeout. Like etcd's own client it waits for a connection, and gives the error
-// of the context when that ends.
-func (l *Locker) send(ctx context.Context, t *etcdserverpb.TxnRequest) (*etcdserverpb.TxnResponse, error) {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), l.timeout)
-	defer cancel()
-	resp, err := l.kv.Txn(ctx, t, anySize, grpc.WaitForReady(true))
-	return resp, clientv3.ContextError(ctx, err)
-}
-
-// anySize lets etcd answer with as much as it has: gRPC's own limit is 4 MiB.
-var anySize = grpc.MaxCallRecvMsgSize(math.MaxInt32)
-
-func (l *Locker) resultOf(revision int64, resp *etcdserverpb.TxnResponse) result {
-	return result{succeeded: resp.Succeeded, revision: revision, seen: l.read(revision, resp.Responses)}
 }

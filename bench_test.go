@@ -104,7 +104,7 @@ func BenchmarkHandover(b *testing.B) {
 				next := node(b, lockers[i%2], "/a", NodeConfig{ID: fmt.Sprint(i), Value: "v"})
 				events := enter(b, ctx, next)
 				if !fresh {
-					pause(b.Context(), 110*time.Millisecond) // longer than etcd's loop for watches that begin in the past
+					sleep(b.Context(), 110*time.Millisecond) // longer than etcd's loop for watches that begin in the past
 				}
 				f.putAndHear() // neither is to pay for waking the machine up
 				theirs.timed(f.putAndHear)

@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 type fault struct {
@@ -158,7 +159,7 @@ func (a *arena) revokeWaiting() {
 func (a *arena) revokeLease(m *member) {
 	view := a.view()
 	for _, k := range append(view.Queue, view.Term) {
-		if idOf(k) == m.name {
+		if holderOf(k) == m.name {
 			a.revoke(k)
 			return
 		}
@@ -176,7 +177,7 @@ func (a *arena) revoke(k election.Key) {
 func (a *arena) view() *election.View {
 	got, err := a.admin().Get(context.Background(), a.path, clientv3.WithPrefix(), clientv3.WithSerializable())
 	a.noError(err)
-	return viewOf(a.path, got)
+	return etcd.View(a.path, got)
 }
 
 // luck lets a request come again at once or up to so much later.

@@ -18,7 +18,7 @@ func (n *Node) keepChecking() {
 	ctx, cancel := context.WithCancel(n.l.ctx)
 	n.checks = cancel
 	n.l.spawn(func() {
-		every := period(n.ttl)
+		every := election.Period(n.ttl)
 		for ctx.Err() == nil {
 			result := make(chan error, 1)
 			limited, done := context.WithTimeout(ctx, every)

@@ -16,6 +16,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/etcdserver"
 )
 
@@ -74,7 +75,7 @@ func (r *reporter) write(line report) {
 // ask reports on the node as long as the process lives.
 func (r *reporter) ask(n *Node) {
 	for {
-		line := report{At: systemClock{}.Now(), What: "asked"}
+		line := report{At: clock.System{}.Now(), What: "asked"}
 		line.Selected = n.IsSelected()
 		r.write(line)
 		time.Sleep(time.Millisecond)
@@ -87,11 +88,11 @@ func (r *reporter) work(ctx context.Context, term *Term, key string) error {
 	defer ending.Wait()
 	ending.Go(func() {
 		<-ctx.Done()
-		r.write(report{At: systemClock{}.Now(), What: "ended", Token: term.Token()})
+		r.write(report{At: clock.System{}.Now(), What: "ended", Token: term.Token()})
 	})
 	for {
 		over := ctx.Err() != nil
-		line := report{At: systemClock{}.Now(), What: "wrote", Token: term.Token()}
+		line := report{At: clock.System{}.Now(), What: "wrote", Token: term.Token()}
 		_, err := term.Txn(context.Background()).Then(clientv3.OpPut(key, strconv.FormatInt(term.Token(), 10))).Commit()
 		if err != nil {
 			line.Error = err.Error()
@@ -122,7 +123,7 @@ func TestLaw2ClientStopped(t *testing.T) {
 
 // stopClient reports whether the client led when it was stopped. It may not, if the machine has held it up for longer than
 // its TTL before.
-func stopClient(t *testing.T, e *etcd, path string, round int) bool {
+func stopClient(t *testing.T, e *etcdServer, path string, round int) bool {
 	key := path + " written"
 	p := startProcess(t, "client", clientSettings{e.Endpoint(), path, key})
 	reports := &reports{p: p}
@@ -136,7 +137,7 @@ func stopClient(t *testing.T, e *etcd, path string, round int) bool {
 	start(t, next)
 
 	p.Pause()
-	stopped := systemClock{}.Now()
+	stopped := clock.System{}.Now()
 	ended := func(r report) bool { return r.What == "ended" }
 	if next.IsSelected() || slices.ContainsFunc(reports.all(), ended) {
 		p.Resume()
@@ -144,9 +145,9 @@ func stopClient(t *testing.T, e *etcd, path string, round int) bool {
 		return false
 	}
 	eventually(t, "another node is elected", next.IsSelected)
-	elected := systemClock{}.Now()
+	elected := clock.System{}.Now()
 	time.Sleep(max(0, stopped+stoppedTTL+500*time.Millisecond-elected))
-	resumed := systemClock{}.Now()
+	resumed := clock.System{}.Now()
 	p.Resume()
 
 	after := func(what string) func(report) bool {
@@ -227,7 +228,7 @@ func (r *reports) check(t *testing.T, resumed time.Duration, token int64) {
 }
 
 // checkFence: no write of a term was committed after the next one began.
-func checkFence(t *testing.T, e *etcd, key string, token, next int64) {
+func checkFence(t *testing.T, e *etcdServer, key string, token, next int64) {
 	if next <= token {
 		t.Errorf("law 3: token %d after %d", next, token)
 	}

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcdtest"
 )
 
@@ -119,9 +120,9 @@ func staleRound(c *etcdCluster, path string, config func(*clientv3.Config)) (ove
 	if leader, _ := c.leader(); leader != next {
 		return 0, false
 	}
-	at(period(staleTTL) - 250*time.Millisecond)
+	at(election.Period(staleTTL) - 250*time.Millisecond)
 	m.Resume()
-	at(period(staleTTL) + 100*time.Millisecond)
+	at(election.Period(staleTTL) + 100*time.Millisecond)
 	openFromLate()
 	openFromLate = func() {}
 	for limit := time.Now().Add(2 * staleTTL); time.Now().Before(limit); time.Sleep(time.Millisecond) {
@@ -146,7 +147,7 @@ func staleNode(c *etcdCluster, member int, path, id string, config func(*clientv
 		c.t.Fatal(err)
 	}
 	l.Watch(c.t.Context(), path+"/other")
-	time.Sleep(period(staleTTL) - 400*time.Millisecond)
+	time.Sleep(election.Period(staleTTL) - 400*time.Millisecond)
 	n := node(c.t, l, path, NodeConfig{ID: id, Value: "v", TTL: staleTTL, Grace: 20 * time.Millisecond})
 	return n, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), soon)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // contest is one election as this Locker knows it, as long as a node of it runs or somebody listens. It belongs to the
@@ -86,8 +87,8 @@ func (c *contest) watchPath() {
 }
 
 // saw takes what was read of the whole election.
-func (c *contest) saw(s *snapshot) {
-	c.view.Reset(c.path, s.revision, s.changes)
+func (c *contest) saw(s *etcd.Snapshot) {
+	c.view.Reset(c.path, s.Revision, s.Changes)
 	c.changed()
 }
 

@@ -11,9 +11,11 @@ import (
 // What the library itself imports, besides the standard library. A new line here is a new thing that every program with
 // a candidate in it has to carry.
 var mayImport = []string{
+	"github.com/samcday/locked/internal/clock",
 	"github.com/samcday/locked/internal/election",
-	"github.com/samcday/locked/internal/etcdclient",
+	"github.com/samcday/locked/internal/etcd",
 	"github.com/samcday/locked/internal/logqueue",
+	"github.com/samcday/locked/internal/testhook",
 	"go.etcd.io/etcd/api/v3/etcdserverpb",
 	"go.etcd.io/etcd/api/v3/mvccpb",
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes",

@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 	"github.com/samcday/locked/internal/etcdserver"
 )
 
@@ -252,7 +253,7 @@ func TestEnterCommitsLate(t *testing.T) {
 
 // enterLate has the enter of a node commit after the node was stopped, and sees that it puts a key that begins so: the audit
 // may have removed it by then. If the machine held us up until the lease had ended it is done again.
-func enterLate(t *testing.T, e *etcd, g *gate, n *Node, path, key string) {
+func enterLate(t *testing.T, e *etcdServer, g *gate, n *Node, path, key string) {
 	t.Helper()
 	before := e.revision()
 	for err := rpctypes.ErrLeaseNotFound; err != nil; {
@@ -412,10 +413,13 @@ func TestNoSpace(t *testing.T) {
 // A transaction waits for a connection, as all else does that etcd's client sends, and ends with the error of its context.
 func TestTxnWaits(t *testing.T) {
 	t.Parallel()
-	l := locker(t, deadEndpoint(t))
+	c, err := etcd.New(dial(t, clientv3.Config{Endpoints: []string{deadEndpoint(t)}}), "", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if r := l.commit(ctx, election.Txn{Then: election.ReadAll("/p")}); !errors.Is(r.err, context.DeadlineExceeded) || ctx.Err() == nil {
-		t.Error("a transaction ended with:", r.err)
+	if r := c.Commit(ctx, election.Txn{Then: election.ReadAll("/p")}); !errors.Is(r.Err, context.DeadlineExceeded) || ctx.Err() == nil {
+		t.Error("a transaction ended with:", r.Err)
 	}
 }

@@ -37,7 +37,7 @@ type rule struct {
 }
 
 // dialGate gives a client behind a gate.
-func dialGate(t testing.TB, e *etcd) (*clientv3.Client, *gate) {
+func dialGate(t testing.TB, e *etcdServer) (*clientv3.Client, *gate) {
 	g := &gate{}
 	return dial(t, clientv3.Config{
 		Endpoints:   []string{e.Endpoint()},
@@ -195,7 +195,7 @@ type wire struct {
 }
 
 // newWire gives a wire to a server that ends with the test.
-func newWire(t testing.TB, e *etcd) *wire {
+func newWire(t testing.TB, e *etcdServer) *wire {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // grant gets a new lease, for as long as that takes.
@@ -91,7 +92,7 @@ func (g *grant) try(ctx context.Context) (*election.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.l.patience(g.ttl))
 	defer cancel()
 	if g.id == 0 {
-		term, err := g.l.agree(ctx, g.paths)
+		term, err := g.l.etcd.Agree(ctx, g.paths)
 		if err != nil {
 			return nil, err
 		}
@@ -104,24 +105,24 @@ func (g *grant) try(ctx context.Context) (*election.Lease, error) {
 	le, ok := election.Granted(g.id, ttl, g.sent, g.term, after)
 	if !ok || !le.Alive(g.l.clock.Now()) {
 		g.id = 0 // it ends by itself: nothing was ever put on it
-		return nil, errUnproven
+		return nil, etcd.ErrUnproven
 	}
 	return &le, nil
 }
 
 // request asks for the lease. If an earlier request was answered after all, etcd is asked what became of it.
 func (g *grant) request(ctx context.Context) (ttl time.Duration, raftTerm uint64, err error) {
-	resp, err := g.l.leases.LeaseGrant(ctx, &etcdserverpb.LeaseGrantRequest{ID: g.id, TTL: int64(g.ttl / time.Second)})
+	resp, err := g.l.etcd.Leases.LeaseGrant(ctx, &etcdserverpb.LeaseGrantRequest{ID: g.id, TTL: int64(g.ttl / time.Second)})
 	if err == nil {
 		return time.Duration(resp.TTL) * time.Second, resp.Header.RaftTerm, nil
 	}
 	if err = rpctypes.Error(err); !errors.Is(err, rpctypes.ErrLeaseExist) {
 		return 0, 0, err
 	}
-	left, err := g.l.leases.LeaseTimeToLive(ctx, &etcdserverpb.LeaseTimeToLiveRequest{ID: g.id})
+	left, err := g.l.etcd.Leases.LeaseTimeToLive(ctx, &etcdserverpb.LeaseTimeToLiveRequest{ID: g.id})
 	if err != nil {
 		return 0, 0, err
 	}
-	raftTerm, err = g.l.agree(ctx, g.paths)
+	raftTerm, err = g.l.etcd.Agree(ctx, g.paths)
 	return time.Duration(left.GrantedTTL) * time.Second, raftTerm, err
 }

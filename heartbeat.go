@@ -8,6 +8,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/election"
 )
 
 // heartbeat asks etcd, a little more often than every half TTL, for its revision and then for the progress of the watch
@@ -31,7 +33,7 @@ const (
 
 // pace makes the heart beat, and faster if a node wants it.
 func (l *Locker) pace() {
-	if every := min(period(l.shortest()), longestBeat); l.beat.every == 0 || every < l.beat.every {
+	if every := min(election.Period(l.shortest()), longestBeat); l.beat.every == 0 || every < l.beat.every {
 		l.beat.every = every
 		l.beat.timer.Reset(every)
 	}
@@ -102,7 +104,7 @@ func (l *Locker) askProgress(f *feed, known int64) {
 	if !f.path {
 		options = append(options, clientv3.WithPrefix())
 	}
-	resp, err := l.client.Get(ctx, f.key, options...)
+	resp, err := l.etcd.KV.Get(ctx, f.key, options...)
 	if err != nil {
 		l.log.Warn("revision not read", "key", f.key, "error", err)
 		return

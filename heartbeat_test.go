@@ -3,11 +3,13 @@ package locked
 import (
 	"testing"
 	"time"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // Many watches that are opened one after the other take a while, which is no stall as long as one after the other is.
 func TestOpeningManyWatchesIsNoStall(t *testing.T) {
-	l := &Locker{clock: systemClock{}, timeout: time.Hour}
+	l := &Locker{clock: clock.System{}, timeout: time.Hour}
 	now := l.clock.Now()
 	waiting := &feed{asked: now - 24*time.Hour}
 	s := &stream{l: l, feeds: map[int64]*feed{1: {opened: true, got: 7}, 2: waiting}}

@@ -14,7 +14,7 @@ import (
 )
 
 // check is done when all lockers are closed. It passes over what was compacted.
-func (e *etcd) check() {
+func (e *etcdServer) check() {
 	if e.t.Failed() {
 		return
 	}
@@ -27,7 +27,7 @@ func (e *etcd) check() {
 }
 
 // checkEmpty: law 11, no key outlives its locker by more than a TTL, which is over when its lease is.
-func (e *etcd) checkEmpty(ctx context.Context) {
+func (e *etcdServer) checkEmpty(ctx context.Context) {
 	for {
 		resp, err := e.client.Get(ctx, "", clientv3.WithPrefix(), clientv3.WithKeysOnly())
 		if err != nil {
@@ -52,7 +52,7 @@ func (e *etcd) checkEmpty(ctx context.Context) {
 }
 
 // history gives all that happened to the keys that begin with a prefix since a revision, a slice for each revision.
-func (e *etcd) history(prefix string, from int64) [][]*clientv3.Event {
+func (e *etcdServer) history(prefix string, from int64) [][]*clientv3.Event {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	defer cancel()
@@ -85,7 +85,7 @@ func (e *etcd) history(prefix string, from int64) [][]*clientv3.Event {
 
 // checkHistory: law 1, at each revision at most one term; law 5, only the head of the queue follows a leader, unless a
 // transfer names another one.
-func (e *etcd) checkHistory(ctx context.Context) {
+func (e *etcdServer) checkHistory(ctx context.Context) {
 	now, err := e.client.Get(ctx, "x")
 	if err != nil {
 		e.t.Error(err)

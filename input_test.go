@@ -133,12 +133,12 @@ func TestRefusedNodes(t *testing.T) {
 
 	// Fractions of a second are rounded up, which the grace is counted from.
 	n := node(t, l, "/p", NodeConfig{Value: "v", TTL: 1001 * time.Millisecond})
-	if n.ttl != 2*time.Second || n.grace != 400*time.Millisecond {
-		t.Error(n.ttl, n.grace)
+	if c := n.Config(); c.TTL != 2*time.Second || c.Grace != 400*time.Millisecond {
+		t.Error(c.TTL, c.Grace)
 	}
 	// An id that is made up is another one each time, and passes for an id.
 	other := node(t, l, "/p", NodeConfig{Value: "v"})
-	if n.LocalID() == other.LocalID() || checkName("ID", n.LocalID(), MaxIDSize) != nil || n.ttl == other.ttl {
+	if n.LocalID() == other.LocalID() || n.Config().TTL == other.Config().TTL {
 		t.Error(n.LocalID(), other.LocalID())
 	}
 
@@ -175,25 +175,25 @@ func TestRefusedOptions(t *testing.T) {
 		"password":        {WithAuth("x", ""), []string{"WithAuth", "password"}},
 	} {
 		_, err := New("127.0.0.1:1", tt.option)
-		refused(t, name, err, tt.wants...)
+		mustRefuse(t, name, err, tt.wants...)
 		_, err = NewFromClient(client, tt.option)
-		refused(t, name, err, tt.wants...)
+		mustRefuse(t, name, err, tt.wants...)
 	}
 	for _, endpoints := range []string{"", " , ", ","} {
 		_, err := New(endpoints)
-		refused(t, "endpoints", err, "endpoints", "HOST:PORT")
+		mustRefuse(t, "endpoints", err, "endpoints", "HOST:PORT")
 	}
 	_, err := NewFromClient(nil)
-	refused(t, "no client", err, "client")
+	mustRefuse(t, "no client", err, "client")
 	_, err = NewFromClient(clientv3.NewCtxClient(t.Context()))
-	refused(t, "a client of nothing", err, "client")
+	mustRefuse(t, "a client of nothing", err, "client")
 	_, err = NewFromClient(client, WithTLS(&tls.Config{}))
-	refused(t, "TLS of another's client", err, "WithTLS")
+	mustRefuse(t, "TLS of another's client", err, "WithTLS")
 	_, err = NewFromClient(client, WithAuth("a", "b"))
-	refused(t, "auth of another's client", err, "WithAuth")
+	mustRefuse(t, "auth of another's client", err, "WithAuth")
 }
 
-func refused(t *testing.T, what string, err error, wants ...string) {
+func mustRefuse(t *testing.T, what string, err error, wants ...string) {
 	t.Helper()
 	var bad *ConfigError
 	if !errors.As(err, &bad) {
@@ -276,7 +276,7 @@ func TestDeadEndpoint(t *testing.T) {
 			for _, n := range []*Node{a, b} {
 				go func() { started <- n.Start(t.Context()) }()
 			}
-			eventually(t, "both are starting", func() bool { return a.contest.Load() != nil && b.contest.Load() != nil })
+			eventually(t, "both are starting", func() bool { return len(l.Stats().Nodes) == 2 })
 			took := hitch.Ran(func() {
 				if err := l.Close(patient(t)); err != nil {
 					t.Error(err)

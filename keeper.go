@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // keeper holds the lease of a group of nodes with the same TTL, and the earlier ones that keys of theirs may still be on.
@@ -195,7 +196,7 @@ func (k *keeper) renewed(c claim, raftTerm uint64, err error) {
 		return
 	}
 	if err == nil && raftTerm != c.acked {
-		err = errUnproven // it is worth another try at once
+		err = etcd.ErrUnproven // it is worth another try at once
 	}
 	if err == nil && c.ttl <= 0 {
 		k.missed, err = miss{c.lease.ID, raftTerm}, errMissed
@@ -288,7 +289,7 @@ func (l *Locker) revoke(ids []int64) {
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
-			if _, err := l.leases.LeaseRevoke(ctx, &etcdserverpb.LeaseRevokeRequest{ID: id}); err != nil {
+			if _, err := l.etcd.Leases.LeaseRevoke(ctx, &etcdserverpb.LeaseRevokeRequest{ID: id}); err != nil {
 				l.log.Debug("lease not revoked", "lease", id, "error", err)
 			}
 		})

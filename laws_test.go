@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // One test for each law of docs/protocol.md that the library as a whole keeps, in simulated time over a real etcd. What the
@@ -177,8 +178,8 @@ func (a *arena) settled() {
 		}
 		got, err := srv.admin.Get(context.Background(), a.path+":::", clientv3.WithPrefix())
 		a.noError(err)
-		view := viewOf(a.path, got)
-		return view.Term.Exists() && len(view.Queue) == len(a.alive())-1 && idOf(view.Term) == a.leader().name
+		view := etcd.View(a.path, got)
+		return view.Term.Exists() && len(view.Queue) == len(a.alive())-1 && holderOf(view.Term) == a.leader().name
 	})
 }
 
@@ -371,7 +372,7 @@ func TestLaw12NoPhantom(t *testing.T) {
 				a.noError(err)
 				got, err := a.admin().Get(context.Background(), a.path+":::", clientv3.WithPrefix())
 				a.noError(err)
-				if len(viewOf(a.path, got).Queue)+len(got.Kvs) == 0 {
+				if len(etcd.View(a.path, got).Queue)+len(got.Kvs) == 0 {
 					a.t.Fatal("the late enter left nothing to clean up")
 				}
 				if !wait {

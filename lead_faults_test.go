@@ -46,7 +46,7 @@ func TestLeadReturnsAfterClose(t *testing.T) {
 // A Lead that winds down after a Stop does not touch the run of the node that came after it.
 func TestOldLeadLeavesNewRunAlone(t *testing.T) {
 	s := server(t, etcdserver.Config{})
-	l := locker(t, s.Endpoint())
+	l, loop := lockerWithLoop(t, s.Endpoint())
 	n := node(t, l, "/a", NodeConfig{ID: "n", Value: "v", TTL: time.Second})
 	ctx, cancel := context.WithCancel(t.Context())
 	began, release := make(chan *Term, 1), make(chan struct{})
@@ -63,7 +63,7 @@ func TestOldLeadLeavesNewRunAlone(t *testing.T) {
 	go func() { started <- n.Start(t.Context()) }()
 	eventually(t, "the start to wait", func() bool {
 		waits := make(chan bool, 1)
-		l.post(func() { waits <- len(n.next) == 1 })
+		loop(func() { waits <- look(n, "next").Len() == 1 })
 		return <-waits
 	})
 	close(release)
@@ -152,9 +152,9 @@ func TestLeadWaitsForAnUnsteadyCheck(t *testing.T) {
 		defer cancel()
 		began := make(chan *Term, 1)
 		done := lead(ctx, m.node, work(began))
-		time.Sleep(m.locker.timeout * 3 / 2)
+		time.Sleep(DefaultRequestTimeout * 3 / 2)
 		ill.Store(true)
-		time.Sleep(m.locker.timeout * 2)
+		time.Sleep(DefaultRequestTimeout * 2)
 		ill.Store(false)
 		m.link.heal()
 		select {
@@ -174,7 +174,7 @@ func TestTransferUnanswered(t *testing.T) {
 		a.settled()
 		m := a.leader()
 		for _, request := range []matcher{byMethod("LeaseGrant"), isWrite} {
-			slow := m.link.slow(request, 2*m.locker.timeout)
+			slow := m.link.slow(request, 2*DefaultRequestTimeout)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			err := m.locker.Transfer(ctx, a.path, "")
 			cancel()

@@ -3,6 +3,7 @@ package locked
 import (
 	"context"
 	"errors"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -290,7 +291,7 @@ func TestTransfer(t *testing.T) {
 // A leader that does not obey in time goes on leading, under a new term, once its work has ended.
 func TestTransferNotObeyedInTime(t *testing.T) {
 	s := server(t, etcdserver.Config{NoFsync: true})
-	l := locker(t, s.Endpoint())
+	l, loop := lockerWithLoop(t, s.Endpoint())
 	const ttl = time.Minute
 	first, second := node(t, l, "/a", NodeConfig{ID: "1", Value: "v", TTL: ttl}), node(t, l, "/a", NodeConfig{ID: "2", Value: "v", TTL: ttl})
 	began, release := make(chan *Term, 1), make(chan struct{}, 1)
@@ -310,7 +311,10 @@ func TestTransferNotObeyedInTime(t *testing.T) {
 	}
 	for pending := true; pending; { // until the leader has heard that nobody waits for it any more
 		answer := make(chan bool)
-		l.post(func() { answer <- first.contest.Load().view.Transfer.Exists() })
+		loop(func() {
+			election := look(l, "contests").MapIndex(reflect.ValueOf("/a")).Interface()
+			answer <- look(election, "view", "Transfer", "Data").String() != ""
+		})
 		pending = <-answer
 	}
 	release <- struct{}{}
@@ -327,9 +331,10 @@ func TestTransferNotObeyedInTime(t *testing.T) {
 // was so.
 func transferUnheeded(l *Locker, term *Term, to string) bool {
 	ctx, cancel := context.WithCancel(context.Background())
-	defer context.AfterFunc(term.ctx, cancel)()
+	termCtx := look(term, "ctx").Interface().(context.Context)
+	defer context.AfterFunc(termCtx, cancel)()
 	err := l.Transfer(ctx, "/a", to)
-	return errors.Is(err, context.Canceled) && context.Cause(term.ctx) == ErrTransferred
+	return errors.Is(err, context.Canceled) && context.Cause(termCtx) == ErrTransferred
 }
 
 // A check that does not return is no etcd that does not answer.

@@ -16,6 +16,7 @@ import (
 	"github.com/samcday/locked/internal/etcdserver"
 	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/testhook"
 )
 
 // Tests over a real etcd on a TCP socket. They follow the clock, so they wait for events, and check on the way out: the
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 const soon = time.Minute
 
 // etcd is a server, and a plain client of it.
-type etcd struct {
+type etcdServer struct {
 	etcdtest.Server
 	t      testing.TB
 	cfg    etcdserver.Config
@@ -44,7 +45,7 @@ type etcd struct {
 }
 
 // server starts an etcd that ends with the test. It waits for the disk only in a benchmark.
-func server(t testing.TB, cfg etcdserver.Config) *etcd {
+func server(t testing.TB, cfg etcdserver.Config) *etcdServer {
 	t.Helper()
 	if _, benchmark := t.(*testing.B); !benchmark {
 		cfg.NoFsync = true
@@ -54,7 +55,7 @@ func server(t testing.TB, cfg etcdserver.Config) *etcd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &etcd{Server: s, t: t, cfg: cfg}
+	e := &etcdServer{Server: s, t: t, cfg: cfg}
 	t.Cleanup(func() {
 		if e.client != nil {
 			e.check()
@@ -70,7 +71,7 @@ func server(t testing.TB, cfg etcdserver.Config) *etcd {
 	return e
 }
 
-func (e *etcd) connect(cfg clientv3.Config) {
+func (e *etcdServer) connect(cfg clientv3.Config) {
 	e.t.Helper()
 	if e.client != nil {
 		e.client.Close()
@@ -85,14 +86,14 @@ func (e *etcd) connect(cfg clientv3.Config) {
 }
 
 // stop ends the server, start begins it again on the same directory and port.
-func (e *etcd) stop() {
+func (e *etcdServer) stop() {
 	e.t.Helper()
 	if err := e.Close(); err != nil {
 		e.t.Fatal(err)
 	}
 }
 
-func (e *etcd) start() {
+func (e *etcdServer) start() {
 	e.t.Helper()
 	s, err := etcdtest.Start(context.Background(), e.cfg)
 	if err != nil {
@@ -121,6 +122,14 @@ func locker(t testing.TB, endpoint string, opts ...Option) *Locker {
 		t.Fatal(err)
 	}
 	return closing(t, l)
+}
+
+// lockerWithLoop gives a Locker that ends with the test, and what makes its loop do something.
+func lockerWithLoop(t testing.TB, endpoint string) (l *Locker, loop testhook.Loop) {
+	t.Helper()
+	hooks := testhook.Hooks{Loop: func(given testhook.Loop) { loop = given }}
+	l = lockerOn(t, dial(t, clientv3.Config{Endpoints: []string{endpoint}, Context: testhook.With(context.Background(), hooks)}))
+	return l, loop
 }
 
 // lockerOn gives a Locker on a client, that ends with the test.
@@ -191,7 +200,7 @@ func patient(t testing.TB) context.Context {
 }
 
 // get reads one key, as any etcd client would.
-func (e *etcd) get(key string) *mvccpb.KeyValue {
+func (e *etcdServer) get(key string) *mvccpb.KeyValue {
 	e.t.Helper()
 	resp, err := e.client.Get(patient(e.t), key)
 	if err != nil {
@@ -204,7 +213,7 @@ func (e *etcd) get(key string) *mvccpb.KeyValue {
 }
 
 // revision is the last one.
-func (e *etcd) revision() int64 {
+func (e *etcdServer) revision() int64 {
 	e.t.Helper()
 	resp, err := e.client.Get(patient(e.t), "x")
 	if err != nil {
@@ -214,7 +223,7 @@ func (e *etcd) revision() int64 {
 }
 
 // want checks the value of a key.
-func (e *etcd) want(key, value string) {
+func (e *etcdServer) want(key, value string) {
 	e.t.Helper()
 	if kv := e.get(key); kv == nil || string(kv.Value) != value {
 		e.t.Errorf("%s is %v, want %.100q", key, kv, value)
@@ -222,7 +231,7 @@ func (e *etcd) want(key, value string) {
 }
 
 // keys lists the keys that begin with a prefix, in order.
-func (e *etcd) keys(prefix string) []*mvccpb.KeyValue {
+func (e *etcdServer) keys(prefix string) []*mvccpb.KeyValue {
 	e.t.Helper()
 	resp, err := e.client.Get(patient(e.t), prefix, clientv3.WithPrefix())
 	if err != nil {
@@ -232,7 +241,7 @@ func (e *etcd) keys(prefix string) []*mvccpb.KeyValue {
 }
 
 // only gives the one key that begins with a prefix.
-func (e *etcd) only(prefix string) *mvccpb.KeyValue {
+func (e *etcdServer) only(prefix string) *mvccpb.KeyValue {
 	e.t.Helper()
 	kvs := e.keys(prefix)
 	if len(kvs) != 1 {
@@ -241,7 +250,7 @@ func (e *etcd) only(prefix string) *mvccpb.KeyValue {
 	return kvs[0]
 }
 
-func (e *etcd) put(key, value string) int64 {
+func (e *etcdServer) put(key, value string) int64 {
 	e.t.Helper()
 	e.soiled = true
 	resp, err := e.client.Put(patient(e.t), key, value)
@@ -251,7 +260,7 @@ func (e *etcd) put(key, value string) int64 {
 	return resp.Header.Revision
 }
 
-func (e *etcd) delete(key string) int64 {
+func (e *etcdServer) delete(key string) int64 {
 	e.t.Helper()
 	e.soiled = true
 	resp, err := e.client.Delete(patient(e.t), key)
@@ -261,7 +270,7 @@ func (e *etcd) delete(key string) int64 {
 	return resp.Header.Revision
 }
 
-func (e *etcd) revoke(lease int64) {
+func (e *etcdServer) revoke(lease int64) {
 	e.t.Helper()
 	e.soiled = true
 	if _, err := e.client.Revoke(patient(e.t), clientv3.LeaseID(lease)); err != nil {

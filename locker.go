@@ -12,12 +12,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
-	"github.com/samcday/locked/internal/etcdclient"
+	"github.com/samcday/locked/internal/etcd"
 	"github.com/samcday/locked/internal/logqueue"
+	"github.com/samcday/locked/internal/testhook"
 )
 
 // Locker is a connection to etcd that nodes compete through. All its nodes share a few leases and one watch stream. Its
@@ -25,13 +26,10 @@ import (
 type Locker struct {
 	client  *clientv3.Client
 	owned   bool // the client is closed with the locker
-	kv      etcdserverpb.KVClient
-	leases  etcdserverpb.LeaseClient
-	watches etcdserverpb.WatchClient
-	prefix  string // that the client puts before every key
+	etcd    *etcd.Conn
 	log     *slog.Logger
 	records *logqueue.Queue // of the log, nil if nobody gets them
-	clock   clock
+	clock   clock.Clock
 	ttl     time.Duration
 	timeout time.Duration
 	seed    string
@@ -76,58 +74,63 @@ func New(endpoints string, opts ...Option) (*Locker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("locked: connecting to %s: %w", endpoints, err)
 	}
-	l := newLocker(client, "", o)
+	l, err := newLocker(client, o)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
 	l.owned = true
 	return l, nil
 }
 
 // client is the configuration of an etcd client.
 func (o *options) client(endpoints string) (clientv3.Config, error) {
-	config, err := etcdclient.Config(endpoints, o.timeout)
-	var wrong *etcdclient.EndpointError
-	if errors.As(err, &wrong) {
-		return config, &ConfigError{"endpoints", abbreviate(wrong.Value), wrong.Want}
-	}
+	config, err := etcd.Config(endpoints, o.timeout)
 	config.TLS, config.Username, config.Password = o.tls, o.user, o.password
-	return config, err
+	return config, refused(err)
 }
 
-// NewFromClient gives a Locker on a client that the caller goes on owning, and must not close before the Locker. A client
-// of [go.etcd.io/etcd/client/v3/namespace] will do; etcd's gRPC proxy will not, since it answers renewals from memory.
+// refused makes a ConfigError of a setting that is refused below.
+func refused(err error) error {
+	if r := (*etcd.Refused)(nil); errors.As(err, &r) {
+		return &ConfigError{r.Field, r.Value, r.Want}
+	}
+	return err
+}
+
+// NewFromClient gives a Locker on a client that the caller goes on owning, and must not close before the Locker. The client
+// must be as clientv3.New gives it: with the wrappers of [go.etcd.io/etcd/client/v3/namespace] it is refused, and [WithNamespace]
+// takes their place. etcd's gRPC proxy will not do, since it answers renewals from memory.
 func NewFromClient(client *clientv3.Client, opts ...Option) (*Locker, error) {
 	o, err := newOptions(opts)
 	switch {
 	case err != nil:
 		return nil, err
-	case client == nil || client.ActiveConnection() == nil:
-		return nil, &ConfigError{"client", "nil", "a connected etcd client is required"}
 	case o.tls != nil:
 		return nil, &ConfigError{"WithTLS", "given", "the client that NewFromClient is given has its own TLS settings"}
 	case o.user != "":
 		return nil, &ConfigError{"WithAuth", "given", "the client that NewFromClient is given has its own user"}
 	}
-	prefix, err := namespaceOf(client)
-	if err != nil {
-		return nil, err
-	}
-	return newLocker(client, prefix, o), nil
+	return newLocker(client, o)
 }
 
-func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
+func newLocker(client *clientv3.Client, o options) (*Locker, error) {
+	conn, err := etcd.New(client, o.namespace, o.timeout)
+	if err != nil {
+		return nil, refused(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.DiscardHandler)
 	var records *logqueue.Queue
+	hooks := testhook.From(client.Ctx())
 	switch {
-	case o.direct:
+	case o.log != nil && hooks.DirectLog:
 		log = o.log
 	case o.log != nil:
 		records, log = logqueue.New(o.log)
 	}
 	l := &Locker{
-		client: client, prefix: prefix,
-		kv: etcdserverpb.NewKVClient(client.ActiveConnection()), leases: etcdserverpb.NewLeaseClient(client.ActiveConnection()),
-		watches: etcdserverpb.NewWatchClient(client.ActiveConnection()),
-		log:     log, records: records, clock: o.clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
+		client: client, etcd: conn,
+		log: log, records: records, clock: hooks.Clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
 		ctx: ctx, cancel: cancel, box: newMailbox[func()](), closed: make(chan struct{}),
 		orders:    newOrders(),
 		counters:  counters{ends: map[error]int64{}},
@@ -140,7 +143,10 @@ func newLocker(client *clientv3.Client, prefix string, o options) *Locker {
 	l.beat.timer = stoppedTimer()
 	l.tasks.Add(1)
 	go l.run()
-	return l
+	if hooks.Loop != nil {
+		hooks.Loop(l.post)
+	}
+	return l, nil
 }
 
 // run is the loop: everything that the nodes, their leases and their watches know is touched by it alone.
@@ -208,6 +214,9 @@ func (l *Locker) ask(ctx context.Context, f func(answer func(error)), abandon fu
 		return ErrClosed
 	}
 }
+
+// unreached is ErrUnreachable, with what was not reached.
+func (l *Locker) unreached() error { return fmt.Errorf("%w (%s)", ErrUnreachable, l.etcd.Endpoints()) }
 
 // spawn starts a goroutine that Close waits for.
 func (l *Locker) spawn(f func()) {

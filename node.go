@@ -133,6 +133,12 @@ func (n *Node) Value() string { return n.Leader().Value }
 // Path is the election that the node competes in.
 func (n *Node) Path() string { return n.path }
 
+// Config is what the node was made with, with what was left out filled in and the TTL rounded up: the settings in effect. Its
+// Value is the one that was set last.
+func (n *Node) Config() NodeConfig {
+	return NodeConfig{ID: n.id, Value: n.LocalValue(), TTL: n.ttl, Grace: n.grace, Check: n.check}
+}
+
 // LocalID is the node's own id.
 func (n *Node) LocalID() string { return n.id }
 

@@ -22,14 +22,13 @@ type options struct {
 	tls            *tls.Config
 	user, password string
 	log            *slog.Logger // nil for silence
-	direct         bool         // the loop itself calls its handler
 	ttl            time.Duration
 	timeout        time.Duration
-	clock          clock
+	namespace      string
 }
 
 func newOptions(opts []Option) (options, error) {
-	o := options{ttl: DefaultTTL, timeout: DefaultRequestTimeout, clock: systemClock{}}
+	o := options{ttl: DefaultTTL, timeout: DefaultRequestTimeout}
 	for _, opt := range opts {
 		if err := opt(&o); err != nil {
 			return o, err
@@ -56,6 +55,19 @@ func WithAuth(user, password string) Option {
 			return &ConfigError{"WithAuth password", `""`, "a password is required"}
 		}
 		o.user, o.password = user, password
+		return nil
+	}
+}
+
+// WithNamespace puts every key of the locker's below a prefix, as [go.etcd.io/etcd/client/v3/namespace] does: nodes compete with
+// those of lockers with the same one, and their paths, and the keys of [Term.Txn], are told without it. [Term.Guard] is for
+// transactions of a client with the same namespace.
+func WithNamespace(prefix string) Option {
+	return func(o *options) error {
+		if err := checkName("WithNamespace", prefix, MaxPathSize); err != nil {
+			return err
+		}
+		o.namespace = prefix
 		return nil
 	}
 }
@@ -89,21 +101,6 @@ func WithRequestTimeout(d time.Duration) Option {
 			return &ConfigError{"WithRequestTimeout", fmt.Sprint(d), "must be from 100ms to 1m"}
 		}
 		o.timeout = d
-		return nil
-	}
-}
-
-// withDirectLogger makes the loop itself call the handler, at the very moment of which a record tells.
-func withDirectLogger(log *slog.Logger) Option {
-	return func(o *options) error {
-		o.log, o.direct = log, true
-		return nil
-	}
-}
-
-func withClock(c clock) Option {
-	return func(o *options) error {
-		o.clock = c
 		return nil
 	}
 }

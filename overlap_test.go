@@ -14,6 +14,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+
+	"github.com/samcday/locked/internal/testhook"
 )
 
 // The same candidates, the same faults and the same two counters in etcd, once over this library and once over etcd's own
@@ -79,7 +81,7 @@ func (tr *trial) increment(ctx context.Context, c *clientv3.Client, key string, 
 	if len(got.Kvs) > 0 {
 		n, _ = strconv.Atoi(string(got.Kvs[0].Value))
 	}
-	pause(limited, time.Duration(tr.rand().Int64N(int64(overlapTTL/4))))
+	sleep(limited, time.Duration(tr.rand().Int64N(int64(overlapTTL/4))))
 	err = put(limited, clientv3.OpPut(key, strconv.Itoa(n+1)))
 	tr.additions(key).add(addition{read: n, call: call, end: tr.now(), answered: err == nil})
 	if err != nil {
@@ -182,8 +184,10 @@ func (tr *trial) until(limit time.Duration, f func(leader string) bool) bool {
 
 // ours competes with Lead.
 func (tr *trial) ours(ctx context.Context, name string, wg *sync.WaitGroup) *contender {
-	client, link := tr.ourClient(name, nil)
-	l, err := NewFromClient(client, withClock(tr.clock()))
+	client, link := tr.ourClient(name, func(cfg *clientv3.Config) {
+		cfg.Context = testhook.With(context.Background(), testhook.Hooks{Clock: tr.clock()})
+	})
+	l, err := NewFromClient(client)
 	tr.noError(err)
 	n, err := l.Node("/race", NodeConfig{ID: name, Value: "v", TTL: overlapTTL})
 	tr.noError(err)
@@ -233,7 +237,7 @@ func (tr *trial) theirs(ctx context.Context, name string, wg *sync.WaitGroup) *c
 		for ctx.Err() == nil {
 			s, err := concurrency.NewSession(client, concurrency.WithTTL(int(overlapTTL/time.Second)), concurrency.WithContext(ctx))
 			if err != nil {
-				pause(ctx, 100*time.Millisecond)
+				sleep(ctx, 100*time.Millisecond)
 				continue
 			}
 			term, done := context.WithCancel(ctx)

@@ -2,13 +2,7 @@ package locked
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc"
 
 	"github.com/samcday/locked/internal/election"
 )
@@ -39,8 +33,6 @@ const gathering = 10 * time.Millisecond
 // proofPaths is how many paths are tried before a user is said not to have the permission that a proof needs.
 const proofPaths = 8
 
-var errUnproven = errors.New("etcd changed its leader meanwhile")
-
 // nextBeat is when leases with a TTL are renewed next.
 func (l *Locker) nextBeat(now, ttl time.Duration) time.Duration {
 	first, ok := l.proofs.beats[ttl]
@@ -48,7 +40,7 @@ func (l *Locker) nextBeat(now, ttl time.Duration) time.Duration {
 		first = now
 		l.proofs.beats[ttl] = first
 	}
-	return now + period(ttl) - (now-first)%period(ttl)
+	return now + election.Period(ttl) - (now-first)%election.Period(ttl)
 }
 
 // prove has a renewal proven, together with those that come soon.
@@ -74,7 +66,7 @@ func (l *Locker) sendProof(ttl time.Duration) {
 	l.spawn(func() {
 		defer cancel()
 		sent := l.clock.Now()
-		raftTerm, err := l.agree(ctx, paths)
+		raftTerm, err := l.etcd.Agree(ctx, paths)
 		took := l.clock.Now() - sent
 		l.post(func() {
 			if err == nil {
@@ -95,23 +87,4 @@ func (k *keeper) paths() (paths []string) {
 		}
 	}
 	return paths
-}
-
-// agree has etcd commit an entry that changes nothing, and gives the raft term in which it was answered. The entry is the
-// deletion of a key that nobody puts: it needs write permission on one of the paths, and no space. It moves no revision, and
-// wakes no watch.
-func (l *Locker) agree(ctx context.Context, paths []string) (raftTerm uint64, err error) {
-	err = errUnproven // nobody is left who has a use for it
-	for _, path := range paths {
-		var resp *etcdserverpb.DeleteRangeResponse
-		request := &etcdserverpb.DeleteRangeRequest{Key: []byte(l.prefix + election.ProofKey(path))}
-		resp, err = l.kv.DeleteRange(clientv3.WithRequireLeader(ctx), request, grpc.WaitForReady(true))
-		if err == nil {
-			return resp.Header.RaftTerm, nil
-		}
-		if err = clientv3.ContextError(ctx, err); !errors.Is(err, rpctypes.ErrPermissionDenied) {
-			return 0, err
-		}
-	}
-	return 0, err
 }

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 	"github.com/samcday/locked/internal/etcdserver"
 )
 
@@ -17,7 +18,10 @@ import (
 func TestProofChangesNothing(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
-	l := locker(t, e.Endpoint())
+	c, err := etcd.New(e.client, "", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
 	before, err := e.client.Status(t.Context(), e.Endpoint())
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +32,7 @@ func TestProofChangesNothing(t *testing.T) {
 	prove := func() {
 		t.Helper()
 		for range proofs {
-			if term, err := l.agree(t.Context(), []string{"/p"}); err != nil || term != before.RaftTerm {
+			if term, err := c.Agree(t.Context(), []string{"/p"}); err != nil || term != before.RaftTerm {
 				t.Fatal(term, err)
 			}
 		}
@@ -70,7 +74,7 @@ func TestOneProofForAllLeases(t *testing.T) {
 			l, err := NewFromClient(client)
 			s.noError(err)
 			ctx := context.Background()
-			for i := range (leases-1)*nodesPerLease + 1 {
+			for i := range (leases-1)*256 + 1 {
 				n, err := l.Node(fmt.Sprint("/p", i), NodeConfig{ID: "n", Value: "v", TTL: ttl})
 				s.noError(err)
 				s.noError(n.Start(ctx))
@@ -87,7 +91,7 @@ func TestOneProofForAllLeases(t *testing.T) {
 	}
 	one, many := proofs(1), proofs(2)
 	t.Logf("in 10 minutes at a TTL of 10 s: %d for one lease, %d for two", one, many)
-	if want := int(10 * time.Minute / period(ttl)); one > want+1 || many > want*11/10 {
+	if want := int(10 * time.Minute / election.Period(ttl)); one > want+1 || many > want*11/10 {
 		t.Errorf("%d and %d proofs, want %d", one, many, want)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // Leader asks etcd who is elected at the path: what it answers was true while the call was under way. It returns
@@ -24,7 +25,7 @@ func (l *Locker) Leader(ctx context.Context, path string) (Leader, error) {
 	if err != nil {
 		return Leader{}, err
 	}
-	view := viewOf(path, resp)
+	view := etcd.View(path, resp)
 	if !view.Term.Exists() {
 		return Leader{}, ErrNoLeader
 	}
@@ -41,7 +42,7 @@ func (l *Locker) Candidates(ctx context.Context, path string) ([]Candidate, erro
 	if err != nil {
 		return nil, err
 	}
-	view := viewOf(path, resp)
+	view := etcd.View(path, resp)
 	var out []Candidate
 	if t := view.Term; t.Exists() {
 		leader := leaderOf(path, t)
@@ -82,7 +83,7 @@ func (l *Locker) elections(ctx context.Context, prefix string) ([]Leader, error)
 		}
 		for _, kv := range resp.Kvs {
 			if path, part, _ := election.ParseKey(string(kv.Key)); part == election.PartTerm {
-				out = append(out, leaderOf(path, change(kv, false).Key))
+				out = append(out, leaderOf(path, etcd.Change(kv, false).Key))
 			}
 		}
 		if !resp.More {
@@ -117,7 +118,7 @@ func (l *Locker) get(ctx context.Context, path, key string, options ...clientv3.
 	defer cancel()
 	stop := context.AfterFunc(l.ctx, cancel)
 	defer stop()
-	resp, err := l.client.Get(clientv3.WithRequireLeader(limited), key, options...)
+	resp, err := l.etcd.KV.Get(clientv3.WithRequireLeader(limited), key, options...)
 	switch {
 	case err == nil:
 		return resp, nil
@@ -128,17 +129,7 @@ func (l *Locker) get(ctx context.Context, path, key string, options ...clientv3.
 	case limited.Err() != nil:
 		return nil, fmt.Errorf("locked: reading %s: %w: %w", path, l.unreached(), err)
 	}
-	return nil, fmt.Errorf("locked: %w", l.explain(path, "read", err))
-}
-
-func viewOf(path string, resp *clientv3.GetResponse) *election.View {
-	changes := make([]election.Change, len(resp.Kvs))
-	for i, kv := range resp.Kvs {
-		changes[i] = change(kv, false)
-	}
-	view := new(election.View)
-	view.Reset(path, resp.Header.Revision, changes)
-	return view
+	return nil, fmt.Errorf("locked: %w", l.etcd.Explain(path, "read", err))
 }
 
 // nonce gives a name that nobody else has.

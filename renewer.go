@@ -6,6 +6,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/election"
 )
 
 // renewer keeps one lease alive over a stream of its own, with one request in flight: replies carry no number by which a
@@ -29,10 +31,6 @@ type renewal struct {
 	limit   time.Time   // up to which it may be proven
 	verdict func(error) // is told whether it was: answers the renewer once
 }
-
-// period is how often a lease is renewed, and everything else that must happen every half TTL: a little more often than
-// that, so that it is never late.
-func period(ttl time.Duration) time.Duration { return ttl * 45 / 100 }
 
 // run renews until ctx ends: at a first reading of the clock, then at each beat, a period apart, and quickly again after a
 // failure. It renews only when the loop has taken the result of the attempt before and told whether that was proven: so no
@@ -60,7 +58,7 @@ func (r *renewer) run(ctx context.Context, next, beat time.Duration, take func(r
 		}
 		failures = 0
 		for now := r.l.clock.Now(); beat <= now; {
-			beat += period(r.ttl)
+			beat += election.Period(r.ttl)
 		}
 		next = beat
 	}
@@ -95,7 +93,7 @@ func (r *renewer) renew(ctx context.Context) (res renewal) {
 
 func (r *renewer) exchange() (reply *etcdserverpb.LeaseKeepAliveResponse, err error) {
 	if r.stream == nil {
-		if r.stream, err = r.l.leases.LeaseKeepAlive(r.life); err != nil {
+		if r.stream, err = r.l.etcd.Leases.LeaseKeepAlive(r.life); err != nil {
 			return nil, err
 		}
 	}

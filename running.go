@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // What the loop does with a node.
@@ -149,30 +150,30 @@ func (n *Node) do(a election.Action) {
 
 // commit sends the candidate's transaction, and tells it what came of it.
 func (n *Node) commit(a election.Action) {
-	n.l.submit(n.path, a.Txn, func(r result) { n.committed(a, r) })
+	n.l.submit(n.path, a.Txn, func(r etcd.Result) { n.committed(a, r) })
 }
 
-func (n *Node) committed(a election.Action, r result) {
+func (n *Node) committed(a election.Action, r etcd.Result) {
 	if !n.running {
 		return
 	}
-	reply := election.Reply{Seq: a.Seq, Result: outcome(r.err), Revision: r.revision}
-	reply.Doubt = errors.Is(r.err, rpctypes.ErrNoSpace) // which etcd says after it has applied the transaction
+	reply := election.Reply{Seq: a.Seq, Result: etcd.Outcome(r.Err), Revision: r.Revision}
+	reply.Doubt = errors.Is(r.Err, rpctypes.ErrNoSpace) // which etcd says after it has applied the transaction
 	switch {
-	case r.err != nil:
-		n.failed(a.Kind.String(), r.err)
-	case !r.succeeded:
+	case r.Err != nil:
+		n.failed(a.Kind.String(), r.Err)
+	case !r.Succeeded:
 		reply.Result = election.Refused
 	}
 	if !n.running {
 		return // it failed for good
 	}
 	n.contest.Load().follow()
-	if a.Kind == election.Entry && r.succeeded {
-		r.seen = entry(a.Txn, r.revision)
+	if a.Kind == election.Entry && r.Succeeded {
+		r.Seen = entry(a.Txn, r.Revision)
 	}
-	if r.seen != nil {
-		n.contest.Load().saw(r.seen)
+	if r.Seen != nil {
+		n.contest.Load().saw(r.Seen)
 	}
 	n.step(election.Input{What: election.Answer, Reply: reply})
 	n.contest.Load().watchPath()
@@ -193,11 +194,11 @@ func onlyDeletes(kind election.Kind) bool {
 }
 
 // entry is the election as it was when somebody had entered an empty one: there is nothing but what was put.
-func entry(txn election.Txn, revision int64) *snapshot {
-	s := &snapshot{revision: revision}
+func entry(txn election.Txn, revision int64) *etcd.Snapshot {
+	s := &etcd.Snapshot{Revision: revision}
 	for _, op := range txn.Then {
 		key := election.Key{Data: op.Value, Create: revision, Mod: revision, Lease: op.Lease}
-		s.changes = append(s.changes, election.Change{Name: op.Key, Key: key})
+		s.Changes = append(s.Changes, election.Change{Name: op.Key, Key: key})
 	}
 	return s
 }
@@ -205,21 +206,21 @@ func entry(txn election.Txn, revision int64) *snapshot {
 // failed tells the user of a request that failed. It is repeated, unless it was the first of a start and will not succeed
 // by itself: that fails the start.
 func (n *Node) failed(request string, err error) {
-	n.failure = n.l.explain(n.path, request, err)
+	n.failure = n.l.etcd.Explain(n.path, request, err)
 	if request == election.HandOver.String() && errors.Is(err, rpctypes.ErrPermissionDenied) {
 		n.failure = fmt.Errorf("hand over %s: %w: the etcd user must not use the successor's lease, which has keys that its "+
 			"roles do not cover: giving up the term without a successor", n.path, err)
 	}
 	n.l.log.Warn("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
 	n.emit(Event{Kind: Error, Cause: n.failure})
-	if final(err) && n.entering != nil {
+	if etcd.Final(err) && n.entering != nil {
 		n.entered(n.failure)
 		n.stop(election.Stopped, func(error) {})
 	}
-	if gone(err) {
+	if etcd.Gone(err) {
 		n.keeper.lost(n.candidate.AskedLease())
 	}
-	if outcome(err) == election.Denied && request == election.Rewrite.String() {
+	if etcd.Final(err) && request == election.Rewrite.String() {
 		answerAll(&n.settling, n.failure)
 	}
 }

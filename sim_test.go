@@ -2,6 +2,7 @@ package locked
 
 import (
 	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -27,6 +28,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcdtest"
 )
 
@@ -290,7 +293,7 @@ type simClock struct {
 	ahead atomic.Int64
 }
 
-var _ clock = (*simClock)(nil)
+var _ clock.Clock = (*simClock)(nil)
 
 func (s *sim) clock() *simClock { return &simClock{base: s.base} }
 
@@ -409,4 +412,20 @@ func (l *lockedSource) Uint64() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.src.Uint64()
+}
+
+// sleep waits, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// idOf is the id in a key's value.
+func holderOf(k election.Key) string {
+	id, _, _ := election.Split(k.Data)
+	return id
 }

@@ -6,6 +6,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // streams are the watch streams of a locker. Mostly there is one, that all watches share: a watch costs no goroutine, and
@@ -53,7 +55,7 @@ func (l *Locker) stream() *stream {
 // run opens the stream and hands on what it tells, until it ends.
 func (s *stream) run(ctx context.Context) {
 	defer s.cancel()
-	rpc, err := s.l.watches.Watch(ctx, anySize)
+	rpc, err := s.l.etcd.Watches.Watch(ctx, etcd.AnySize)
 	if err == nil {
 		s.l.spawn(func() { s.sendAll(ctx, rpc) })
 	}

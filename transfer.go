@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // Errors of [Locker.Transfer].
@@ -108,7 +109,7 @@ func (t *transfer) read(ctx context.Context) (*election.View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return viewOf(t.path, resp), nil
+	return etcd.View(t.path, resp), nil
 }
 
 // attempt puts the request to the term that the view shows, and waits for what becomes of it. Not done says that the same
@@ -119,7 +120,7 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	feed := t.l.client.Watch(clientv3.WithRequireLeader(ctx), election.Prefix(t.path), clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	feed := t.l.etcd.Watcher.Watch(clientv3.WithRequireLeader(ctx), election.Prefix(t.path), clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 	if _, ok := <-feed; !ok {
 		return false, t.lost(ctx)
 	}
@@ -127,14 +128,14 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	if !ok {
 		return false, ErrTransferPending
 	}
-	r := t.l.commit(ctx, txn)
-	if r.err != nil {
-		return false, t.failed(ctx, r.err)
+	r := t.l.etcd.Commit(ctx, txn)
+	if r.Err != nil {
+		return false, t.failed(ctx, r.Err)
 	}
-	if !r.succeeded { // somebody was faster: look again
+	if !r.Succeeded { // somebody was faster: look again
 		return false, ctx.Err()
 	}
-	return t.wait(ctx, feed, view.Term, r.revision, successor)
+	return t.wait(ctx, feed, view.Term, r.Revision, successor)
 }
 
 // wait watches until the request was obeyed, refused, or overtaken, and has it kept alive meanwhile.
@@ -174,7 +175,7 @@ func (t *transfer) judge(events []*clientv3.Event, from election.Key, revision i
 	for _, e := range events {
 		_, part, _ := election.ParseKey(string(e.Kv.Key))
 		deleted := e.Type == clientv3.EventTypeDelete
-		switch id := idOf(change(e.Kv, false).Key); {
+		switch id := idOf(etcd.Change(e.Kv, false).Key); {
 		case e.Kv.ModRevision <= revision:
 		case part == election.PartTerm && !deleted && e.Kv.CreateRevision != from.Create:
 			switch {
@@ -219,10 +220,10 @@ func (t *transfer) failed(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return t.lost(ctx)
-	case errors.Is(err, context.DeadlineExceeded), status.Code(plain(err)) == codes.DeadlineExceeded: // its own, not the caller's
+	case errors.Is(err, context.DeadlineExceeded), status.Code(etcd.Plain(err)) == codes.DeadlineExceeded: // its own, not the caller's
 		return fmt.Errorf("locked: transferring %s: %w", t.path, t.l.unreached())
 	}
-	return fmt.Errorf("locked: %w", t.l.explain(t.path, "transfer", err))
+	return fmt.Errorf("locked: %w", t.l.etcd.Explain(t.path, "transfer", err))
 }
 
 // keep gives the request a lease of its own, kept alive for the call.

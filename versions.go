@@ -1,12 +1,11 @@
 package locked
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"strings"
 
-	"github.com/samcday/locked/internal/etcdclient"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // askVersions asks each endpoint for its version of etcd, the first time, and tells the log what is known to be wrong with
@@ -19,7 +18,7 @@ func (l *Locker) askVersions() {
 	l.spawn(func() {
 		told := map[string]bool{}
 		for _, endpoint := range l.client.Endpoints() {
-			version, err := l.version(endpoint)
+			version, err := l.etcd.Version(l.ctx, endpoint)
 			switch {
 			case err != nil:
 				l.log.Debug("etcd version not told", "endpoint", endpoint, "error", err)
@@ -31,21 +30,11 @@ func (l *Locker) askVersions() {
 	})
 }
 
-func (l *Locker) version(endpoint string) (string, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
-	defer cancel()
-	s, err := l.client.Status(ctx, endpoint)
-	if err != nil {
-		return "", err
-	}
-	return s.Version, nil
-}
-
 // faultsTold is how many of a version's faults are told: of an old one there are too many for a line.
 const faultsTold = 2
 
 func (l *Locker) tellVersion(endpoint, version string) {
-	faults, take := etcdclient.Faults(version)
+	faults, take := etcd.Faults(version)
 	if len(faults) == 0 {
 		l.log.Debug("etcd version", "endpoint", endpoint, "version", version)
 		return

@@ -128,7 +128,7 @@ func TestLaw11UntoldVersion(t *testing.T) {
 }
 
 // maintained gives a client with as many endpoints as there are versions.
-func maintained(t *testing.T, e *etcd, m *versioned) *clientv3.Client {
+func maintained(t *testing.T, e *etcdServer, m *versioned) *clientv3.Client {
 	t.Helper()
 	c := dial(t, clientv3.Config{Endpoints: []string{e.Endpoint()}})
 	endpoints := make([]string, len(m.versions))

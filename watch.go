@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/samcday/locked/internal/election"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // Watches are hints: what they tell is true, but may be late, and may stop without a word. So each is opened before the
@@ -68,7 +69,7 @@ func (f *feed) open() {
 	f.id = f.stream.lastID
 	f.stream.feeds[f.id] = f
 	f.stream.asked = append(f.stream.asked, f.id)
-	key := f.l.prefix + f.key
+	key := f.l.etcd.Prefix + f.key
 	create := &etcdserverpb.WatchCreateRequest{Key: []byte(key), StartRevision: f.from, WatchId: f.id}
 	if !f.path {
 		create.RangeEnd = []byte(clientv3.GetPrefixRangeEnd(key))
@@ -130,8 +131,8 @@ func (f *feed) apply(events []*mvccpb.Event) {
 		}
 		changes := make([]election.Change, n)
 		for i, e := range events[:n] {
-			changes[i] = change(e.Kv, e.Type == mvccpb.DELETE)
-			changes[i].Name = changes[i].Name[len(f.l.prefix):]
+			changes[i] = etcd.Change(e.Kv, e.Type == mvccpb.DELETE)
+			changes[i].Name = changes[i].Name[len(f.l.etcd.Prefix):]
 		}
 		events = events[n:]
 		f.got = max(f.got, revision)
@@ -184,7 +185,7 @@ func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
 	switch {
 	case denied:
 		f.complainAsRead(err)
-	case final(err):
+	case etcd.Final(err):
 		f.complain("watch", err)
 	}
 	time.AfterFunc(delay(f.failures, time.Second), func() { f.l.post(f.open) })
@@ -193,12 +194,12 @@ func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
 // complainAsRead tells why a watch is forbidden as etcd tells it of a read of the same keys: before 3.5.6 it says "permission
 // denied" of a watch whatever is wrong with the user.
 func (f *feed) complainAsRead(err error) {
-	f.l.submit(f.c.path, f.readTxn(), func(r result) {
+	f.l.submit(f.c.path, f.readTxn(), func(r etcd.Result) {
 		if f.over() {
 			return
 		}
-		if final(r.err) {
-			err = r.err
+		if etcd.Final(r.Err) {
+			err = r.Err
 		}
 		f.complain("watch", err)
 	})
@@ -206,7 +207,7 @@ func (f *feed) complainAsRead(err error) {
 
 // complain tells everybody of an error that will not go away by itself.
 func (f *feed) complain(request string, err error) {
-	f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: f.l.explain(f.c.path, request, err)}, everybody)
+	f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: f.l.etcd.Explain(f.c.path, request, err)}, everybody)
 }
 
 // readTxn reads what the feed is about.
@@ -219,15 +220,15 @@ func (f *feed) readTxn() election.Txn {
 
 // read reads the state once the watch is open, for as long as that takes.
 func (f *feed) read(attempt int) {
-	f.l.submit(f.c.path, f.readTxn(), func(r result) {
+	f.l.submit(f.c.path, f.readTxn(), func(r etcd.Result) {
 		switch {
 		case f.over():
-		case r.err == nil:
-			f.c.saw(r.seen)
+		case r.Err == nil:
+			f.c.saw(r.Seen)
 		default:
-			f.l.log.Warn("election not read", "path", f.c.path, "error", r.err)
-			if final(r.err) {
-				f.complain("read", r.err)
+			f.l.log.Warn("election not read", "path", f.c.path, "error", r.Err)
+			if etcd.Final(r.Err) {
+				f.complain("read", r.Err)
 			}
 			time.AfterFunc(delay(attempt, time.Second), func() {
 				f.l.post(func() {

@@ -3,18 +3,20 @@ package locked
 import (
 	"sync"
 	"time"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // watchdog ends the contexts of terms whose belief has run out, whatever the loop does: it needs the clock alone. The loop tells
 // of the end, releases the term and lets it go.
 type watchdog struct {
-	clock clock
+	clock clock.Clock
 	mu    sync.Mutex
 	terms map[*Term]struct{}
 	timer *time.Timer
 }
 
-func newWatchdog(c clock) *watchdog {
+func newWatchdog(c clock.Clock) *watchdog {
 	w := &watchdog{clock: c, terms: map[*Term]struct{}{}}
 	w.timer = time.AfterFunc(time.Hour, w.look)
 	w.timer.Stop()

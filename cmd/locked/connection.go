@@ -12,7 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/etcdclient"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 type flag = pflag.Flag
@@ -97,7 +97,7 @@ func (c *connection) client(endpoints string) (*clientv3.Client, error) {
 	if c.transport, err = c.tls(); err != nil {
 		return nil, err
 	}
-	config, err := etcdclient.Config(endpoints, c.timeout)
+	config, err := etcd.Config(endpoints, c.timeout)
 	if err != nil {
 		return nil, usagef("%w", err)
 	}

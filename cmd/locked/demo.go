@@ -151,7 +151,7 @@ func (d *demo) close() error {
 func (d *demo) goOn(ctx context.Context) error {
 	d.story.invite(d.server.Endpoint(), program(), d.actors)
 	for from := d.journal.len(); ; {
-		r, next, err := d.journal.next(ctx, from, func(r record) bool { return r.who == etcd || r.Kind == failed })
+		r, next, err := d.journal.next(ctx, from, func(r record) bool { return r.who == etcdItself || r.Kind == failed })
 		if err != nil || ctx.Err() != nil { // the candidates may have been interrupted with us
 			return ctx.Err()
 		}
@@ -160,9 +160,9 @@ func (d *demo) goOn(ctx context.Context) error {
 		case failed:
 			d.story.line(r.At, r.who, "has ended: %s", r.Cause)
 		case deleted:
-			d.story.line(r.At, etcd, "%s is gone: nobody is elected", demoPath)
+			d.story.line(r.At, etcdItself, "%s is gone: nobody is elected", demoPath)
 		case put:
-			d.story.line(r.At, etcd, "%s holds %s", demoPath, r.Value)
+			d.story.line(r.At, etcdItself, "%s holds %s", demoPath, r.Value)
 		}
 	}
 }

@@ -44,7 +44,7 @@ told of it. It stands under a plain key, so any etcd client can read it too.`)
 		d.story.aside(a.name, "knows since %.2f s: %s leads, at %s, token %d",
 			r.At.Sub(d.story.start).Seconds(), r.ID, r.Value, r.Token)
 	}
-	d.story.caused(time.Now(), etcd, "is asked by a plain client: get %s", demoPath)
+	d.story.caused(time.Now(), etcdItself, "is asked by a plain client: get %s", demoPath)
 	resp, err := d.client.Get(ctx, demoPath)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ told of it. It stands under a plain key, so any etcd client can read it too.`)
 	if want := leader.ID + ":::" + leader.Value; len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != want {
 		return broken("%s holds %v and not %s", demoPath, resp.Kvs, want)
 	}
-	d.story.line(time.Now(), etcd, "answers: %s", resp.Kvs[0].Value)
+	d.story.line(time.Now(), etcdItself, "answers: %s", resp.Kvs[0].Value)
 	return nil
 }
 
@@ -101,11 +101,11 @@ line leads.`, demoLease))
 	a.kill()
 	d.absent = a
 	d.story.caused(died, a.name, "gets SIGKILL, %s after it last renewed its lease", figure(died.Sub(renewed)))
-	freed, err := d.journal.of(ctx, mark, etcd, deleted)
+	freed, err := d.journal.of(ctx, mark, etcdItself, deleted)
 	if err != nil {
 		return err
 	}
-	d.story.line(freed.At, etcd, "%s's lease has run out, %s is gone", a.name, demoPath)
+	d.story.line(freed.At, etcdItself, "%s's lease has run out, %s is gone", a.name, demoPath)
 	began, err := d.successor(ctx, mark, a)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ func (d *demo) readAlong(ctx context.Context) error {
 	go func() {
 		for resp := range changes {
 			for _, e := range resp.Events {
-				r := record{who: etcd, Kind: put, Value: string(e.Kv.Value), Revision: e.Kv.ModRevision, At: time.Now()}
+				r := record{who: etcdItself, Kind: put, Value: string(e.Kv.Value), Revision: e.Kv.ModRevision, At: time.Now()}
 				if e.Type == clientv3.EventTypeDelete {
 					r.Kind = deleted
 				}

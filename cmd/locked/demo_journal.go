@@ -21,7 +21,7 @@ type record struct {
 	who string // whose event it is: a candidate's name, or etcd
 }
 
-const etcd = "etcd" // who tells of changes of the key
+const etcdItself = "etcd" // who tells of changes of the key
 
 // Kinds of records that are not events.
 const (

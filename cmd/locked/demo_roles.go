@@ -98,6 +98,6 @@ func (d *demo) neverEmpty(ctx context.Context, mark int, before *actor, began re
 	if puts != 1 {
 		return broken("the key was changed %d times during the handover", puts)
 	}
-	d.story.aside(etcd, "%s went from %s's value to %s's at revision %d, never empty", demoPath, before.name, began.who, began.Revision)
+	d.story.aside(etcdItself, "%s went from %s's value to %s's at revision %d, never empty", demoPath, before.name, began.who, began.Revision)
 	return nil
 }

@@ -108,7 +108,7 @@ func (s *story) row(at time.Time, gap, who, text string) {
 	s.printf("%7.2f s  %10s  %s %s\n", at.Sub(s.start).Seconds(), gap, s.paint(hues[who], fmt.Sprintf("%-5s", who)), text)
 }
 
-var hues = map[string]string{"ada": "36", "bob": "33", "cleo": "35", etcd: "2"}
+var hues = map[string]string{"ada": "36", "bob": "33", "cleo": "35", etcdItself: "2"}
 
 // evidence prints what was seen when something came out otherwise than promised.
 func (s *story) evidence(records []record) {

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/etcdclient"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // explain makes of an error of the library one that has an exit code, and says what to do about it.
@@ -119,7 +119,7 @@ func (c *connection) probe(ctx context.Context, endpoint string) (problem, remed
 
 // greet asks an endpoint how it stands, as nobody. If that is refused it has answered all the same.
 func (c *connection) greet(ctx context.Context, endpoint string) (problem, remedy string) {
-	config, err := etcdclient.Config(endpoint, c.timeout)
+	config, err := etcd.Config(endpoint, c.timeout)
 	if err != nil {
 		return short(err), ""
 	}

@@ -14,7 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/samcday/locked/internal/etcdclient"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // note remembers the version of a member that has told it.
@@ -148,7 +148,7 @@ func memberFinding(m *etcdserverpb.Member, url string, told reply) finding {
 
 // versionFindings tells what is known of a version, however many members have it.
 func versionFindings(version string) []finding {
-	faults, take := etcdclient.Faults(version)
+	faults, take := etcd.Faults(version)
 	out := make([]finding, len(faults))
 	for i, f := range faults {
 		out[i] = finding{"version", "warn", fmt.Sprintf("etcd %s: %s: %s", version, f.What, f.Means), "take " + take + " or later"}

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/samcday/locked/internal/guard"
+	"github.com/samcday/locked/internal/clock"
 )
 
 // lifetime is what a recorder tells of itself: readings of the boot clock, which is the same for all processes.
@@ -39,13 +39,13 @@ func recorder() {
 		}
 	}
 	token, _ := strconv.ParseInt(os.Getenv("LOCKED_TOKEN"), 10, 64)
-	l := lifetime{PID: os.Getpid(), Token: token, Begin: guard.Now()}
+	l := lifetime{PID: os.Getpid(), Token: token, Begin: clock.Uptime()}
 	f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d-%d", token, l.PID)))
 	if err != nil {
 		panic(err)
 	}
 	for {
-		l.End = guard.Now()
+		l.End = clock.Uptime()
 		line, _ := json.Marshal(l)
 		if _, err := f.WriteAt(append(line, '\n'), 0); err != nil {
 			panic(err)

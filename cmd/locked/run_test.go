@@ -17,9 +17,9 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/etcdserver"
 	"github.com/samcday/locked/internal/etcdtest"
-	"github.com/samcday/locked/internal/guard"
 	"github.com/samcday/locked/internal/hitch"
 )
 
@@ -116,7 +116,7 @@ func (t *runTest) vacated() time.Duration {
 			t.Fatal(err)
 		}
 		if len(resp.Kvs) == 0 {
-			return guard.Now()
+			return clock.Uptime()
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -287,7 +287,7 @@ func TestLaw7EtcdGone(tt *testing.T) {
 		if err := t.etcd.Close(); err != nil {
 			t.Fatal(err)
 		}
-		gone := guard.Now()
+		gone := clock.Uptime()
 		if got := codeOf(t, run); got != exitLost {
 			t.Errorf("exit code %d, want %d", got, exitLost)
 		}

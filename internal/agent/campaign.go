@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/clock"
 )
 
 // opening is the first event of a campaign.
@@ -326,7 +327,7 @@ func (c *candidacy) addEvent(s *stream, e locked.Event) error {
 func (c *candidacy) standing(here bool) *standing {
 	good, until := c.promise()
 	s := &standing{Leads: good > 0, GoodForMS: good.Milliseconds()}
-	if sharedClock && here && good > 0 {
+	if clock.Shared && here && good > 0 {
 		s.UntilMS = until.Milliseconds()
 	}
 	return s

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/etcdserver"
 	"github.com/samcday/locked/internal/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
@@ -30,7 +31,7 @@ func lastPromise(events []event) (until time.Duration) {
 		until = max(until, time.Duration(e.number("good_until_uptime_ms"))*time.Millisecond)
 		at, _ := e.data["at"].(string)
 		if made, err := time.Parse(time.RFC3339, at); err == nil && e.number("good_for_ms") > 0 { // who is elsewhere is told no more
-			until = max(until, uptime()-time.Since(made)+time.Duration(e.number("good_for_ms"))*time.Millisecond)
+			until = max(until, clock.Uptime()-time.Since(made)+time.Duration(e.number("good_for_ms"))*time.Millisecond)
 		}
 	}
 	return until
@@ -55,11 +56,11 @@ func (l *listening) drained() (all []event) {
 func (l *listening) selectedAt() time.Duration {
 	l.t.Helper()
 	e := l.await("select")
-	return uptime() - time.Since(e.at)
+	return clock.Uptime() - time.Since(e.at)
 }
 
 func needSharedClock(t *testing.T) {
-	if !sharedClock {
+	if !clock.Shared {
 		t.Skip("this system has no clock that promises can be compared with")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/clock"
 )
 
 // candidacy is one open campaign: a node, and what its caller was told.
@@ -93,7 +94,7 @@ func (c *candidacy) outlast(extra time.Duration, done <-chan struct{}) {
 		return
 	}
 	until += extra
-	for left := until - uptime(); left > 0; left = until - uptime() {
+	for left := until - clock.Uptime(); left > 0; left = until - clock.Uptime() {
 		t := time.NewTimer(left)
 		select {
 		case <-t.C:
@@ -121,7 +122,7 @@ func (c *candidacy) promise() (good, until time.Duration) {
 	if c.ended || c.told == 0 {
 		return 0, 0
 	}
-	now := uptime()
+	now := clock.Uptime()
 	good = c.node.Remaining().Truncate(time.Millisecond)
 	if good == 0 || c.node.Token() != c.told {
 		return 0, 0
@@ -185,7 +186,7 @@ func (c *candidacy) held() time.Duration {
 	if !c.ended || c.left {
 		return 0
 	}
-	return max(0, c.promised+c.grace-uptime())
+	return max(0, c.promised+c.grace-clock.Uptime())
 }
 
 func (c *candidacy) isEnded() bool {

@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/clock"
 )
 
 const (
@@ -245,13 +246,13 @@ func (p *contender) write(ctx context.Context, t term, after bool) {
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
-	w.Value.Call = now()
+	w.Value.Call = clock.Uptime()
 	text, err := json.Marshal(w.Value)
 	if err != nil {
 		panic(err) // plain fields
 	}
 	w.Revision, err = t.put(ctx, registerKey(p.Prefix, p.election), string(text))
-	w.Return = now()
+	w.Return = clock.Uptime()
 	switch {
 	case err == nil:
 		w.Outcome = Acknowledged
@@ -271,9 +272,9 @@ func (c *candidate) sample() {
 	denied := make([]time.Duration, len(c.who)) // when a question began that was last answered with no
 	for ; ; time.Sleep(sampling) {
 		for e, p := range c.who {
-			before := now()
+			before := clock.Uptime()
 			token, remaining := p.belief()
-			after := now()
+			after := clock.Uptime()
 			b := &current[e]
 			if b.Token != 0 && b.Token != token {
 				b.Ended = before
@@ -293,7 +294,7 @@ func (c *candidate) sample() {
 				c.journal.believe(e, b)
 			}
 		}
-		c.journal.set(wordAlive, int64(now()))
+		c.journal.set(wordAlive, int64(clock.Uptime()))
 	}
 }
 

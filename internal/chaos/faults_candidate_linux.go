@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/clock"
 )
 
 var candidateFaults = map[string]candidateFault{
@@ -153,7 +154,7 @@ func late(ctx context.Context, s *stage, p plan, r *racer) string {
 	for _, seal := range seals {
 		captured += seal()
 	}
-	begin := now()
+	begin := clock.Uptime()
 	limited, cancel := context.WithTimeout(ctx, 2*Wake(s.ttl))
 	next := s.another(limited, p.election, r)
 	if handOver && next != nil { // whom it is for must not lead any more
@@ -174,7 +175,7 @@ func late(ctx context.Context, s *stage, p plan, r *racer) string {
 	if captured == 0 || next == nil {
 		return ""
 	}
-	return fmt.Sprintf("what was asked on %d connections was delivered %s late, when %s led", captured, short(now()-begin), next.name)
+	return fmt.Sprintf("what was asked on %d connections was delivered %s late, when %s led", captured, short(clock.Uptime()-begin), next.name)
 }
 
 // another waits until somebody else leads.
@@ -200,12 +201,12 @@ func depart(ctx context.Context, s *stage, p plan, r *racer, verb string, back f
 	if s.fleet.leader(p.election) != r {
 		return ""
 	}
-	begin := now()
+	begin := clock.Uptime()
 	r.tell("%s %d", verb, p.election)
 	limited, cancel := context.WithTimeout(ctx, s.ttl)
 	defer cancel()
 	next := s.another(limited, p.election, r)
-	took := now() - begin
+	took := clock.Uptime() - begin
 	_, leads := r.leads()[p.election]
 	sleep(ctx, s.times(p, 0.1, 0.3))
 	back()

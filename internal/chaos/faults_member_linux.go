@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/clock"
 )
 
 var memberFaults = map[string]memberFault{
@@ -64,7 +65,7 @@ func killMember(ctx context.Context, s *stage, p plan, _, victim int) string {
 	n := s.clients(victim)
 	m.Kill()
 	sleep(ctx, s.times(p, 0.2, 1.5))
-	begin := now()
+	begin := clock.Uptime()
 	if err := m.Start(); err != nil {
 		return ""
 	}
@@ -73,7 +74,7 @@ func killMember(ctx context.Context, s *stage, p plan, _, victim int) string {
 	if m.Serves(limited) != nil {
 		return ""
 	}
-	return fmt.Sprintf("%d connections of candidates ended, served again %s after its start", n, short(now()-begin))
+	return fmt.Sprintf("%d connections of candidates ended, served again %s after its start", n, short(clock.Uptime()-begin))
 }
 
 // pauseMember stops a member, and counts who waits for it.

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // entry is one line of a candidate's journal: one of its fields is set.
@@ -106,7 +108,7 @@ func (b *board) disbelieve(election int) { b.set(wordElections+wordsForEach*elec
 // believes gives the term that is believed in, if that was so a moment ago.
 func (b *board) believes(election int, within time.Duration) int64 {
 	token, last, _ := b.belief(election)
-	if now()-last > within {
+	if clock.Uptime()-last > within {
 		return 0
 	}
 	return token

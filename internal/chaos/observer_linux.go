@@ -8,6 +8,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // observer writes down the whole history of etcd below a prefix, and reads the registers, over connections to which no
@@ -72,7 +74,7 @@ func (o *observer) watch(ctx context.Context) {
 func (o *observer) add(resp clientv3.WatchResponse) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	at := now()
+	at := clock.Uptime()
 	for _, e := range resp.Events {
 		if e.Kv.ModRevision <= o.seen {
 			continue // told before
@@ -97,12 +99,12 @@ func (o *observer) revision() int64 {
 func (o *observer) read(ctx context.Context, election int) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	r := Read{Election: election, Call: now()}
+	r := Read{Election: election, Call: clock.Uptime()}
 	got, err := o.client.Get(ctx, registerKey(o.prefix, election))
 	if err != nil {
 		return
 	}
-	r.Return = now()
+	r.Return = clock.Uptime()
 	if len(got.Kvs) > 0 {
 		r.Revision = got.Kvs[0].ModRevision
 		if json.Unmarshal(got.Kvs[0].Value, &r.Value) != nil {
@@ -165,14 +167,14 @@ func (p Probe) answered(member int, asked, at time.Duration) Probe {
 func probe(ctx context.Context, member int, client *clientv3.Client, tell func(Probe)) {
 	var serves Probe
 	for ctx.Err() == nil {
-		begin := now()
+		begin := clock.Uptime()
 		limited, cancel := context.WithTimeout(ctx, probeLimit)
 		_, err := client.Get(limited, "/", clientv3.WithCountOnly())
 		cancel()
 		if err != nil {
 			serves = Probe{}
 		} else {
-			serves = serves.answered(member, begin, now())
+			serves = serves.answered(member, begin, clock.Uptime())
 			tell(serves)
 		}
 		sleep(ctx, probing)

@@ -3,6 +3,8 @@ package chaos
 import (
 	"context"
 	"time"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 const (
@@ -22,12 +24,12 @@ func (r *run) tell(ctx context.Context) {
 	if r.Break != "" {
 		every = hurrying
 	}
-	last := now()
+	last := clock.Uptime()
 	for ctx.Err() == nil {
 		sleep(ctx, telling)
-		if now()-last > every {
+		if clock.Uptime()-last > every {
 			r.look()
-			last = now()
+			last = clock.Uptime()
 		}
 		r.report()
 	}
@@ -39,7 +41,7 @@ func (r *run) look() {
 	if err != nil {
 		return // it is told at the end
 	}
-	h.End = now()
+	h.End = clock.Uptime()
 	found := h.checkEarly(r.protocol)
 	r.mu.Lock()
 	if len(found) > len(r.found) {
@@ -66,7 +68,7 @@ func (r *run) report() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.history != nil && r.history.Begin != 0 {
-		p.Elapsed = now() - r.history.Begin
+		p.Elapsed = clock.Uptime() - r.history.Begin
 	}
 	p.Violations = len(r.found)
 	p.News = r.found[min(r.told, len(r.found)):]

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/clock"
 )
 
 const (
@@ -243,15 +244,15 @@ func (r *run) wanted(kind string) bool {
 
 // rounds makes faults until time is up, or a rule that was broken has been found out.
 func (r *run) rounds(ctx context.Context) {
-	begin := now()
+	begin := clock.Uptime()
 	r.note(func(h *History) { h.Begin = begin })
 	end := begin + r.Duration
 	list := schedules(r.Seed, r.Elections, r.wanted)
 	finales := slices.DeleteFunc([]string{kindCrash, kindBlackout}, func(kind string) bool { return !r.wanted(kind) })
-	for n := 0; ctx.Err() == nil && now() < end && !r.foundOut(); n++ {
+	for n := 0; ctx.Err() == nil && clock.Uptime() < end && !r.foundOut(); n++ {
 		r.say("making faults")
 		// When it ends, all faults are healed at once.
-		storm, ends := context.WithTimeout(ctx, min(round, max(time.Second, end-now())))
+		storm, ends := context.WithTimeout(ctx, min(round, max(time.Second, end-clock.Uptime())))
 		r.ends.Store(&ends)
 		var busy sync.WaitGroup
 		for _, s := range list {
@@ -267,7 +268,7 @@ func (r *run) rounds(ctx context.Context) {
 		}
 		r.calm(ctx)
 	}
-	r.note(func(h *History) { h.End = now() })
+	r.note(func(h *History) { h.End = clock.Uptime() })
 }
 
 // note writes down what this process itself does.
@@ -289,13 +290,13 @@ func (r *run) lane(ctx context.Context, s *schedule) {
 // calm waits until each election has a leader.
 func (r *run) calm(ctx context.Context) {
 	r.say("all is healed")
-	c := Calmed{Begin: now()}
+	c := Calmed{Begin: clock.Uptime()}
 	limited, cancel := whileRunning(ctx, Calm(r.TTL))
 	defer cancel()
 	if c.Waiting = r.fleet.awaitLeaders(limited); len(c.Waiting) == 0 {
-		c.All = now()
+		c.All = clock.Uptime()
 	}
-	c.End = now()
+	c.End = clock.Uptime()
 	r.note(func(h *History) { h.Calms = append(h.Calms, c) })
 }
 
@@ -335,7 +336,7 @@ func (r *run) watchLeaders(ctx context.Context) {
 			if index, term := r.cluster.Leader(ctx); index >= 0 && term > last {
 				last = term
 				r.mu.Lock()
-				r.leaders = append(r.leaders, Leadership{now(), memberName(index), term})
+				r.leaders = append(r.leaders, Leadership{clock.Uptime(), memberName(index), term})
 				r.mu.Unlock()
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/clock"
 )
 
 // stage is where faults are made.
@@ -41,7 +42,7 @@ func (s *stage) do(ctx context.Context, p plan) bool {
 func (s *stage) began(f *Fault) (index int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.Begin = now()
+	f.Begin = clock.Uptime()
 	s.faults = append(s.faults, *f)
 	return len(s.faults) - 1
 }
@@ -49,7 +50,7 @@ func (s *stage) began(f *Fault) (index int) {
 func (s *stage) ended(index int, f *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.End = now()
+	f.End = clock.Uptime()
 	s.faults[index] = *f
 }
 

@@ -205,7 +205,10 @@ func (c *Candidate) lose(lease int64) {
 	if !c.unsettled() {
 		c.lost = nil
 	}
-	c.lost, c.lostMod = append(c.lost, lease), c.key.Mod
+	if !slices.Contains(c.lost, lease) { // in a long outage there are many attempts
+		c.lost = append(c.lost, lease)
+	}
+	c.lostMod = c.key.Mod
 }
 
 // unsettled reports whether a transaction of which nothing was heard may still put the key, with what was wanted and on the

@@ -25,6 +25,10 @@ type Lease struct {
 // Margin is what is taken off a lease's TTL before it is counted on: clocks may differ in rate by a fiftieth.
 func Margin(ttl time.Duration) time.Duration { return ttl / 50 }
 
+// Period is how often a lease is renewed, and everything else that must happen every half TTL: a little more often than
+// that, so that it is never late.
+func Period(ttl time.Duration) time.Duration { return ttl * 45 / 100 }
+
 // Granted gives the lease that was granted to a request sent at a time. The raft term of a grant is known only where the
 // same term was proven to stand before the request was sent and was named in its answer; otherwise ok is false, and the
 // lease must not be used.

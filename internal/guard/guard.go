@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // Guard is the supervisor's side of a guard process. It runs one program, once.
@@ -23,8 +25,8 @@ type Guard struct {
 
 	deadline func() time.Duration
 	times    Times
-	held     moment // the deadline that the guard has confirmed last
-	silent   int    // ticks since it has confirmed anything
+	held     clock.Deadline // the deadline that the guard has confirmed last
+	silent   int            // ticks since it has confirmed anything
 	started  Report
 }
 
@@ -62,8 +64,8 @@ func New(command ...string) (*Guard, error) {
 // again; 0 stands for the last one. What becomes of the program comes as reports, which must be received until the one
 // that says that it has ended: then the channel is closed.
 func (g *Guard) Run(p Program, times Times, deadline func() time.Duration) <-chan Report {
-	g.times, g.deadline, g.held = times, deadline, newMoment(deadline)
-	g.link.sendAll(order{Run: &p, Times: times, Deadline: g.held}, max(g.held.reading()-times.Grace-Now(), times.tick()))
+	g.times, g.deadline, g.held = times, deadline, clock.NewDeadline(deadline)
+	g.link.sendAll(order{Run: &p, Times: times, Deadline: g.held}, max(g.held.Reading()-times.Grace-clock.Uptime(), times.tick()))
 	go g.supervise()
 	return g.reports
 }
@@ -155,13 +157,13 @@ func (g *Guard) hears(r Report) (ended bool) {
 // look tells the guard the deadline, and gives the time in which the guard must have confirmed a later one than it has, or
 // have ended everything.
 func (g *Guard) look() time.Duration {
-	if d := newMoment(g.deadline); d.At != 0 {
+	if d := clock.NewDeadline(g.deadline); d.At != 0 {
 		g.link.send(order{Deadline: d})
 	}
 	if g.silent++; g.silent%5 == 0 {
 		_ = g.cmd.Process.Signal(syscall.SIGCONT) // somebody may have stopped it
 	}
-	left := g.held.reading() - g.times.Reserve()/2 - Now()
+	left := g.held.Reading() - g.times.Reserve()/2 - clock.Uptime()
 	if left <= 0 && g.silent < 2 {
 		return 10 * time.Millisecond // we were stopped ourselves, and have not heard yet what it has done
 	}
@@ -173,9 +175,9 @@ func (g *Guard) replace() {
 	_ = g.cmd.Process.Kill() // which kills the program, on Linux, and makes the rest ours
 	<-g.gone
 	g.end.Do(func() { _ = g.link.conn.Close() })
-	began, told := Now(), false
+	began, told := clock.Uptime(), false
 	for g.started.killRest() {
-		if Now() > began+time.Second && !told {
+		if clock.Uptime() > began+time.Second && !told {
 			told = true
 			g.reports <- Report{Stuck: []int{g.started.Started}}
 		}

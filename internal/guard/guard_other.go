@@ -49,11 +49,6 @@ func Signals() []os.Signal { return nil }
 // Ends is true.
 func Ends(syscall.Signal) bool { return true }
 
-type moment struct{}
-
-// Now is the time of Go's own clock.
-func Now() time.Duration { return time.Duration(time.Now().UnixNano()) }
-
 // Terminal is not to be had here.
 type Terminal struct{}
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/hitch"
 )
 
@@ -78,12 +79,12 @@ func run(t *testing.T, script string, grace time.Duration, until func() time.Dur
 
 // renewed gives a deadline that moves on as time does.
 func renewed(ttl time.Duration) func() time.Duration {
-	return func() time.Duration { return Now() + ttl }
+	return func() time.Duration { return clock.Uptime() + ttl }
 }
 
 // fixed gives a deadline that is never moved.
 func fixed(ttl time.Duration) func() time.Duration {
-	d := Now() + ttl
+	d := clock.Uptime() + ttl
 	return func() time.Duration { return d }
 }
 
@@ -208,12 +209,12 @@ func TestStop(t *testing.T) {
 
 	s = run(t, stubborn, 200*time.Millisecond, renewed(time.Minute))
 	s.started(4)
-	began := Now()
+	began := clock.Uptime()
 	s.guard.Stop()
 	if r := s.ended(Asked); r.Signal != int(syscall.SIGKILL) {
 		t.Errorf("%+v, want KILL", r)
 	}
-	if took := Now() - began; took < s.times.Grace {
+	if took := clock.Uptime() - began; took < s.times.Grace {
 		t.Errorf("killed after %v, before the grace of %v was over", took, s.times.Grace)
 	}
 
@@ -238,12 +239,12 @@ func before(t *testing.T, why Why, act func(s *subject, deadline time.Duration))
 		s := run(t, stubborn, 2*time.Second, deadline)
 		r := s.next()
 		if r.Started != 0 {
-			for len(s.alive()) < 4 && Now() < deadline() {
+			for len(s.alive()) < 4 && clock.Uptime() < deadline() {
 			}
 			act(s, deadline())
 			r = s.next()
 		}
-		late := Now() - deadline()
+		late := clock.Uptime() - deadline()
 		switch s.over(r); {
 		case r.Ended.Why != why || r.Ended.Error != "":
 			return fmt.Errorf("%+v, want %s", *r.Ended, why)
@@ -257,7 +258,7 @@ func before(t *testing.T, why Why, act func(s *subject, deadline time.Duration))
 // A grace that is longer than the time that is left does not count.
 func TestDeadlineBoundsGrace(t *testing.T) {
 	before(t, Asked, func(s *subject, deadline time.Duration) {
-		time.Sleep(deadline - s.times.Grace - Now() - 10*time.Millisecond) // so that less than the grace is left, but the guard has not acted by itself
+		time.Sleep(deadline - s.times.Grace - clock.Uptime() - 10*time.Millisecond) // so that less than the grace is left, but the guard has not acted by itself
 		s.guard.Stop()
 	})
 }

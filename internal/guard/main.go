@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // handedOver is the descriptor of the guard's end of the link.
@@ -68,7 +70,7 @@ type warden struct {
 
 	program  tree
 	times    Times
-	deadline moment
+	deadline clock.Deadline
 	result   Result
 	exited   bool          // the program itself
 	stopping bool          // it is to end
@@ -119,7 +121,7 @@ func (w *warden) obey(o order, ok bool) {
 // start runs the program, unless its time is over already.
 func (w *warden) start(p *Program) {
 	var err error
-	if Now() >= w.deadline.reading()-w.times.Grace {
+	if clock.Uptime() >= w.deadline.Reading()-w.times.Grace {
 		w.result, w.gone = Result{Why: Expired, Code: -1, Error: "there was no time left to start it"}, true
 		return
 	}
@@ -135,7 +137,7 @@ func (w *warden) start(p *Program) {
 }
 
 // latest is when everything must be killed, so that it is gone at the deadline.
-func (w *warden) latest() time.Duration { return w.deadline.reading() - w.times.Reserve() }
+func (w *warden) latest() time.Duration { return w.deadline.Reading() - w.times.Reserve() }
 
 // stop asks everything to end, and sets the time at which it is killed.
 func (w *warden) stop(why Why) {
@@ -143,11 +145,11 @@ func (w *warden) stop(why Why) {
 		return
 	}
 	w.stopping = true
-	w.killAt = min(Now()+w.times.Grace, w.latest())
+	w.killAt = min(clock.Uptime()+w.times.Grace, w.latest())
 	if !w.exited {
 		w.result.Why = why
 	}
-	if Now() < w.killAt {
+	if clock.Uptime() < w.killAt {
 		w.program.ask()
 	}
 }
@@ -157,8 +159,8 @@ func (w *warden) look() {
 	if w.gone || !w.program.running() {
 		return
 	}
-	now := Now()
-	if !w.stopping && now >= w.deadline.reading()-w.times.Grace+w.times.tick() { // the supervisor, if it lives, has said so before
+	now := clock.Uptime()
+	if !w.stopping && now >= w.deadline.Reading()-w.times.Grace+w.times.tick() { // the supervisor, if it lives, has said so before
 		w.stop(Expired)
 		w.log.Warn("not renewed in time: ending the program", "pid", w.program.pid)
 	}

@@ -3,6 +3,8 @@ package guard
 import (
 	"fmt"
 	"time"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // Program is what a guard runs. Standard input, output and error are those of the supervisor.
@@ -64,19 +66,19 @@ func (r Result) String() string {
 
 // Report is news of a program.
 type Report struct {
-	Started int     // its process, and its process group
-	Cage    string  // the directory of its cgroup, if it has one
-	Paused  int     // the signal that has stopped it, for now
-	Stuck   []int   // processes that do not go although they were killed
-	Ended   *Result // the last report
-	Held    moment  // the deadline that the guard goes by, as it confirms
+	Started int            // its process, and its process group
+	Cage    string         // the directory of its cgroup, if it has one
+	Paused  int            // the signal that has stopped it, for now
+	Stuck   []int          // processes that do not go although they were killed
+	Ended   *Result        // the last report
+	Held    clock.Deadline // the deadline that the guard goes by, as it confirms
 }
 
 // order is what the supervisor tells the guard.
 type order struct {
 	Run      *Program
 	Times    Times
-	Deadline moment
+	Deadline clock.Deadline
 	Signal   int
 	Stop     bool
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/guard"
 )
 
@@ -25,7 +26,7 @@ func (r *Run) term(ctx context.Context, t *locked.Term) error {
 	r.cfg.Log.Info("elected: starting the program", "path", r.cfg.Path, "id", r.node.LocalID(), "token", t.Token())
 	r.began = time.Now()
 	reports := g.Run(r.program(t), guard.Times{Grace: grace}, func() time.Duration {
-		now := guard.Now() // before the other, so that the sum is not too late
+		now := clock.Uptime() // before the other, so that the sum is not too late
 		if left := t.Remaining(); left > 0 {
 			return now + left + grace
 		}

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/sys/unix"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/clock"
 )
 
 // report is what the guest tells the judge, a line of JSON each.
@@ -93,15 +93,15 @@ func (g *leader) obey() {
 
 // watchClocks tells of each suspend, and of what the node answered first after it.
 func (g *leader) watchClocks() {
-	before, at := boottime(), time.Now()
+	before, at := clock.Uptime(), time.Now()
 	for {
-		now, wall := boottime(), time.Now()
+		now, wall := clock.Uptime(), time.Now()
 		believes := g.node.IsSelected()
 		if asleep := now - before; asleep > time.Second {
 			r := g.write()
 			r.What, r.Boottime, r.GoClock, r.Believes = "asleep", asleep, wall.Sub(at), believes
 			tell(r)
-			now, wall = boottime(), time.Now()
+			now, wall = clock.Uptime(), time.Now()
 		}
 		before, at = now, wall
 		time.Sleep(time.Millisecond)
@@ -110,14 +110,14 @@ func (g *leader) watchClocks() {
 
 // write tries to write as the leader that the node was last. It tells when the term's context has ended.
 func (g *leader) write() (r report) {
-	began := boottime()
+	began := clock.Uptime()
 	g.mu.Lock()
 	term, ended := g.term, g.ctx
 	g.mu.Unlock()
 	end := make(chan time.Duration, 1)
 	go func() {
 		<-ended.Done()
-		end <- boottime() - began
+		end <- clock.Uptime() - began
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -138,12 +138,4 @@ func outcome(err error) string {
 		return "refused"
 	}
 	return err.Error()
-}
-
-func boottime() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		panic(err) // every Linux has it
-	}
-	return time.Duration(ts.Nano())
 }

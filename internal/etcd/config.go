@@ -1,5 +1,4 @@
-// Package etcdclient configures etcd's client, and knows etcd's versions, for the library and for the command alike.
-package etcdclient
+package etcd
 
 import (
 	"fmt"
@@ -14,16 +13,8 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// EndpointError is what is wrong with endpoints.
-type EndpointError struct {
-	Value string // that is refused
-	Want  string // what is allowed
-}
-
-func (e *EndpointError) Error() string { return fmt.Sprintf("endpoints %q: %s", e.Value, e.Want) }
-
 // Config is that of a client for endpoints, a comma-separated list of HOST:PORT, which finds a dead connection in 13 seconds,
-// and a server that has come back in two. Each connection may take as long as the timeout. An error is an *EndpointError.
+// and a server that has come back in two. Each connection may take as long as the timeout. An error is a *Refused.
 func Config(endpoints string, timeout time.Duration) (clientv3.Config, error) {
 	list, err := split(endpoints)
 	if err != nil {
@@ -46,12 +37,12 @@ func split(s string) ([]string, error) {
 			continue
 		}
 		if !isEndpoint(e) {
-			return nil, &EndpointError{e, "must be HOST:PORT, such as localhost:2379, or begin with http://, https:// or unix://"}
+			return nil, &Refused{"endpoints", fmt.Sprintf("%q", e), "must be HOST:PORT, such as localhost:2379, or begin with http://, https:// or unix://"}
 		}
 		list = append(list, e)
 	}
 	if len(list) == 0 {
-		return nil, &EndpointError{s, "must name at least one HOST:PORT"}
+		return nil, &Refused{"endpoints", fmt.Sprintf("%q", s), "must name at least one HOST:PORT"}
 	}
 	return list, nil
 }

@@ -1,4 +1,4 @@
-package etcdclient
+package etcd
 
 // oldest is the oldest minor release of etcd 3 that etcd supports.
 const oldest = 5

@@ -1,7 +1,8 @@
-package etcdclient
+package etcd
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -28,8 +29,8 @@ func TestEndpoints(t *testing.T) {
 		if !slices.Equal(config.Endpoints, test.want) {
 			t.Errorf("%q: %q, want %q", test.endpoints, config.Endpoints, test.want)
 		}
-		var wrong *EndpointError
-		if errors.As(err, &wrong) != (test.want == nil) || wrong != nil && wrong.Value != test.refused {
+		var wrong *Refused
+		if errors.As(err, &wrong) != (test.want == nil) || wrong != nil && wrong.Value != fmt.Sprintf("%q", test.refused) {
 			t.Errorf("%q: error %v", test.endpoints, err)
 		}
 	}

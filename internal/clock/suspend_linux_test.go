@@ -1,4 +1,4 @@
-package locked
+package clock
 
 import (
 	"sync"
@@ -14,7 +14,7 @@ func TestLaw2SuspendCountedShort(t *testing.T) {
 	var short atomic.Int64            // what CLOCK_BOOTTIME has missed
 	boottime := func() time.Duration { return time.Duration(truth.Load() - short.Load()) }
 	c := newSuspendClock(boottime, func() (wall, monotonic time.Duration) {
-		return boottime() + 50*365*24*time.Hour, time.Duration(truth.Load() - suspended.Load())
+		return Uptime() + 50*365*24*time.Hour, time.Duration(truth.Load() - suspended.Load())
 	})
 	sleep := func(d, missed time.Duration) {
 		short.Add(int64(missed))
@@ -126,12 +126,12 @@ func TestSuspendWhileClocksAreRead(t *testing.T) {
 func BenchmarkClock(b *testing.B) {
 	b.Run("locked", func(b *testing.B) {
 		for b.Loop() {
-			systemClock{}.Now()
+			System{}.Now()
 		}
 	})
 	b.Run("CLOCK_BOOTTIME", func(b *testing.B) {
 		for b.Loop() {
-			boottime()
+			Uptime()
 		}
 	})
 }

@@ -1,21 +1,14 @@
-package locked
+package clock
 
 import (
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-var systemBoottime = newSuspendClock(boottime, wallAndMonotonic)
+var systemBoottime = newSuspendClock(Uptime, wallAndMonotonic)
 
-func (systemClock) Now() time.Duration { return systemBoottime.now() }
-
-// unseen is more than CLOCK_BOOTTIME misses of a suspend. Where no clock of the processor goes on during a suspend,
-// Linux takes its length from the real-time clock: that counts whole seconds, and what the two clocks have drifted apart
-// since the suspend before, if that is less than two seconds, is put right on this occasion (timekeeping_suspend and
-// timekeeping_resume in kernel/time/timekeeping.c). 1.2 s were seen. A lease would seem to live that much longer.
-const unseen = 3 * time.Second
+// Now reads the clock that leases are judged by.
+func (System) Now() time.Duration { return systemBoottime.now() }
 
 // suspendClock is CLOCK_BOOTTIME, and unseen more for each suspend that it has noticed: that is when it gets ahead of
 // CLOCK_MONOTONIC, which stands still then. So it may be fast after a suspend that was counted, and is never slow. One that
@@ -36,12 +29,9 @@ type suspendClock struct {
 // added for suspends.
 type suspends struct{ boottime, wall, added time.Duration }
 
-// Clocks are read one after the other, so the difference seems smaller than it is; the more so if the thread has to wait in
-// between.
-const (
-	readingError     = 10 * time.Millisecond  // CLOCK_BOOTTIME that gains less than this has seen no suspend
-	wallReadingError = 100 * time.Microsecond // more than this, and all are read again
-)
+// wallReadingError is by how much the difference of clocks that are read one after the other may seem to change before all are
+// read again: the thread may have to wait in between.
+const wallReadingError = 100 * time.Microsecond
 
 func newSuspendClock(boottime func() time.Duration, wallAndMonotonic func() (wall, monotonic time.Duration)) *suspendClock {
 	c := &suspendClock{boottime: boottime, wallAndMonotonic: wallAndMonotonic}
@@ -97,14 +87,6 @@ func (c *suspendClock) read() (boottime time.Duration, s suspends) {
 // hasWall reports whether the wall clock is still as far ahead.
 func (s *suspends) hasWall(ahead time.Duration) bool {
 	return (ahead - s.wall).Abs() < wallReadingError
-}
-
-func boottime() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		panic("locked: CLOCK_BOOTTIME cannot be read: " + err.Error()) // Linux has it since 2.6.39
-	}
-	return time.Duration(ts.Nano())
 }
 
 var began = time.Now()
