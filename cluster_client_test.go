@@ -17,7 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // A client process that is stopped for longer than its TTL while it leads.

@@ -18,7 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 
-	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/server/cluster"
 	"github.com/samcday/locked/internal/election"
 )
 

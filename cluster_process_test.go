@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/server/cluster"
 )
 
 // The test binary runs itself again as other programs: members of an etcd cluster, and a client. They are processes, so

@@ -11,9 +11,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/samcday/locked/internal/chaos/cluster"
+	"github.com/samcday/locked/internal/server/cluster"
 	"github.com/samcday/locked/internal/election"
-	"github.com/samcday/locked/internal/etcdtest"
+	"github.com/samcday/locked/internal/server/etcdtest"
 )
 
 // Law 2 under etcd-io/etcd#20418: before 3.5.28 and 3.6.9 a follower repeats its request for a read index under the same number,

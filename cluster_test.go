@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/samcday/locked/internal/chaos/cluster"
-	"github.com/samcday/locked/internal/etcdtest"
+	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/etcdtest"
 )
 
 // A cluster of three members, each a process of its own, as in production: etcd's own timing, members that can be stopped

@@ -37,7 +37,7 @@ var mustNotImport = []string{"net/http", "expvar", "flag", "os/exec", "os/signal
 var mustNotLink = []string{
 	"go.etcd.io/etcd/server", "go.etcd.io/raft", "go.etcd.io/bbolt",
 	"github.com/prometheus", "github.com/spf13",
-	"github.com/samcday/locked/internal/etcdserver", "github.com/samcday/locked/internal/chaos", "github.com/samcday/locked/cmd",
+	"github.com/samcday/locked/internal/server/etcdserver", "github.com/samcday/locked/cmd/internal/chaos", "github.com/samcday/locked/cmd",
 }
 
 func TestImports(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // Everybody is told at least every half TTL that the leader is alive, the leader also that its lease was renewed.

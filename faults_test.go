@@ -16,7 +16,7 @@ import (
 
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // Law 8: a leader whose lease is revoked by somebody else is deselected, enters the queue again, and leads again when its

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/samcday/locked/internal/election"
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // What drives elections: the loop, renewals, and what may stand in their way.

@@ -13,8 +13,8 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
-	"github.com/samcday/locked/internal/etcdserver"
-	"github.com/samcday/locked/internal/etcdtest"
+	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
 	"github.com/samcday/locked/internal/testhook"
 )

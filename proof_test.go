@@ -11,7 +11,7 @@ import (
 
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // A proof is an entry in etcd's log, and nothing else: no revision moves and no watch wakes, also when etcd is out of space.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // etcd restarts within the TTL, under a leader and one that waits: the leader goes on, under the same token and without a

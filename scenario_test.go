@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // The seed's first scenario: a single lock.

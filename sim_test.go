@@ -30,7 +30,7 @@ import (
 
 	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
-	"github.com/samcday/locked/internal/etcdtest"
+	"github.com/samcday/locked/internal/server/etcdtest"
 )
 
 // Simulated time: a real etcd server and real clients in a testing/synctest

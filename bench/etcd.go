@@ -11,7 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // etcd is a server of its own in a process of its own, with etcd's own timing and fsync on.

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/etcdserver"
-	"github.com/samcday/locked/internal/etcdtest"
+	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdtest"
 )
 
 func TestCollector(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/agent"
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/cmd/internal/agent"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 const agentHelp = `Agent is an HTTP service by which programs of any language take part in elections. Who

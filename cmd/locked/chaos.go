@@ -17,9 +17,9 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"golang.org/x/sys/unix"
 
-	"github.com/samcday/locked/internal/chaos"
-	"github.com/samcday/locked/internal/chaos/cluster"
-	"github.com/samcday/locked/internal/etcdproc"
+	"github.com/samcday/locked/cmd/internal/chaos"
+	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/etcdproc"
 )
 
 const chaosHelp = `Chaos makes faults happen to real processes, and finds out whether elections keep their

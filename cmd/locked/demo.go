@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 const demoHelp = `Demo starts an etcd inside this process and three candidates as processes of their own,

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/samcday/locked/internal/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
 // older is a client of an etcd that answers as older versions do.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/samcday/locked/internal/supervise"
+	"github.com/samcday/locked/cmd/internal/supervise"
 )
 
 // environment is what a program that we start gets from us, besides what tells of an election. Connection flags are handed

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/samcday/locked/internal/guard"
+	"github.com/samcday/locked/cmd/internal/guard"
 )
 
 // newGuardCommand is the process that "locked run" puts between itself and CMD.

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/agent"
+	"github.com/samcday/locked/cmd/internal/agent"
 )
 
 // The same thing has the same name in what every command prints with -o json, and in what the agent answers.

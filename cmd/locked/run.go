@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/guard"
-	"github.com/samcday/locked/internal/supervise"
+	"github.com/samcday/locked/cmd/internal/guard"
+	"github.com/samcday/locked/cmd/internal/supervise"
 )
 
 const runHelp = `Run competes for PATH, and runs CMD while it is elected: one CMD at a time, among all that

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/etcdserver"
-	"github.com/samcday/locked/internal/etcdtest"
+	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdtest"
 )
 
 func TestServeHealth(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/etcdserver"
-	"github.com/samcday/locked/internal/etcdtest"
+	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
 )
 

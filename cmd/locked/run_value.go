@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/samcday/locked/internal/supervise"
+	"github.com/samcday/locked/cmd/internal/supervise"
 )
 
 // valueOptions say what a candidate announces, and whether that follows something.

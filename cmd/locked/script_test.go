@@ -19,10 +19,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/etcdserver"
-	"github.com/samcday/locked/internal/etcdtest"
+	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/etcdtest"
 	"github.com/samcday/locked/internal/hitch"
-	"github.com/samcday/locked/internal/port"
+	"github.com/samcday/locked/internal/server/port"
 )
 
 func TestMain(m *testing.M) {

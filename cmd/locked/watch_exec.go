@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/supervise"
+	"github.com/samcday/locked/cmd/internal/supervise"
 )
 
 // reactor runs a shell command for each change of who is elected: one at a time, and of the changes that come while it

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/samcday/locked/internal/port"
+	"github.com/samcday/locked/internal/server/port"
 )
 
 const step = 10 * time.Millisecond
