@@ -8,26 +8,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/server/etcdserver"
-	"github.com/samcday/locked/internal/server/etcdtest"
 )
-
-// startEtcd gives the examples an etcd of their own; yours is at 127.0.0.1:2379, perhaps.
-func startEtcd() etcdtest.Server {
-	etcd, err := etcdtest.Start(context.Background(), etcdserver.Config{NoFsync: true})
-	if err != nil {
-		log.Fatal(err)
-	}
-	return etcd
-}
 
 // Two nodes compete for a path. The first one is elected; when it stops, the second one takes over.
 func Example() {
-	etcd := startEtcd()
-	defer etcd.Close()
 	ctx := context.Background()
 
-	l, err := locked.New(etcd.Endpoint())
+	l, err := locked.New(endpoints)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -61,11 +48,9 @@ func Example() {
 
 // A node hears that it is elected, and why it is not any more.
 func ExampleNode_Events() {
-	etcd := startEtcd()
-	defer etcd.Close()
 	ctx := context.Background()
 
-	l, err := locked.New(etcd.Endpoint())
+	l, err := locked.New(endpoints)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -93,11 +78,9 @@ func ExampleNode_Events() {
 
 // Lead runs a function each time the node is elected. Its context ends before anybody else can be elected.
 func ExampleNode_Lead() {
-	etcd := startEtcd()
-	defer etcd.Close()
 	ctx := context.Background()
 
-	l, err := locked.New(etcd.Endpoint())
+	l, err := locked.New(endpoints)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -118,11 +101,9 @@ func ExampleNode_Lead() {
 
 // A transaction through a term commits only while the term holds.
 func ExampleTerm_Txn() {
-	etcd := startEtcd()
-	defer etcd.Close()
 	ctx := context.Background()
 
-	l, err := locked.New(etcd.Endpoint())
+	l, err := locked.New(endpoints)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -147,11 +128,9 @@ func ExampleTerm_Txn() {
 
 // Watch follows an election without competing in it.
 func ExampleLocker_Watch() {
-	etcd := startEtcd()
-	defer etcd.Close()
 	ctx := context.Background()
 
-	l, err := locked.New(etcd.Endpoint())
+	l, err := locked.New(endpoints)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -182,11 +161,9 @@ func ExampleLocker_Watch() {
 
 // SetValue changes what a node announces, while it leads or waits.
 func ExampleNode_SetValue() {
-	etcd := startEtcd()
-	defer etcd.Close()
 	ctx := context.Background()
 
-	l, err := locked.New(etcd.Endpoint())
+	l, err := locked.New(endpoints)
 	if err != nil {
 		log.Fatal(err)
 	}

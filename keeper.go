@@ -287,12 +287,14 @@ func (l *Locker) revoke(ids []int64) {
 	slots := make(chan struct{}, requestsUnderWay)
 	for _, id := range ids {
 		slots <- struct{}{}
-		all.Go(func() {
+		all.Add(1)
+		go func() {
+			defer all.Done()
 			defer func() { <-slots }()
 			if _, err := l.etcd.Leases.LeaseRevoke(ctx, &etcdserverpb.LeaseRevokeRequest{ID: id}); err != nil {
 				l.log.Debug("lease not revoked", "lease", id, "error", err)
 			}
-		})
+		}()
 	}
 	all.Wait()
 }

@@ -142,7 +142,11 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
 	limited, cancel := context.WithCancel(ctx)
 	var keeping sync.WaitGroup
-	keeping.Go(func() { t.keepAlive(limited) })
+	keeping.Add(1)
+	go func() {
+		defer keeping.Done()
+		t.keepAlive(limited)
+	}()
 	defer keeping.Wait()
 	defer cancel()
 	for resp := range feed {

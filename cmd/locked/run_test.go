@@ -20,7 +20,7 @@ import (
 	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/etcdtest"
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 // runTest is an etcd, and runs of the real command there.

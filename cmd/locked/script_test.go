@@ -21,7 +21,7 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/etcdtest"
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 	"github.com/samcday/locked/internal/server/port"
 )
 

@@ -19,7 +19,7 @@ import (
 	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/etcdtest"
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 // Elections as they are told over real connections, in real time. What must not happen before a promise has run out is

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 // printedLine is one that a program has printed.

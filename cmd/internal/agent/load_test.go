@@ -22,7 +22,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 var (

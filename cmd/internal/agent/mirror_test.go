@@ -12,7 +12,7 @@ import (
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/etcdtest"
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 // leaderIs is true of an event that tells of an election with that leader.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 // The test binary is the guard, too.

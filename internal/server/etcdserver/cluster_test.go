@@ -13,7 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 func TestClusterRefusals(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked/internal/server/etcdserver"
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 func begin(t *testing.T, cfg etcdserver.Config) *process {

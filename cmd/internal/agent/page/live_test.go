@@ -21,7 +21,7 @@ import (
 	"github.com/samcday/locked/cmd/internal/agent"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/etcdtest"
-	"github.com/samcday/locked/internal/hitch"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 const token = "0123456789abcdef" // of agents that want one

@@ -1,5 +1,0 @@
-//go:build !race
-
-package locked
-
-const raceEnabled = false

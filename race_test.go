@@ -1,6 +1,0 @@
-//go:build race
-
-package locked
-
-// raceEnabled says that the race detector is on, under which everything takes five to ten times as long.
-const raceEnabled = true
