@@ -52,7 +52,7 @@ func (n *Node) checked(ctx context.Context, err error) {
 	switch {
 	case err != nil:
 		n.failure = fmt.Errorf("%w: %w", ErrUnhealthy, err)
-		n.emit(Event{Kind: Error, Cause: n.failure})
+		n.emit(Event{Kind: EventError, Cause: n.failure})
 		if !n.unfit {
 			n.unfit = true
 			n.step(election.Input{What: election.Leave, Cause: election.Unhealthy})

@@ -121,9 +121,9 @@ func (c *contest) announce(term election.Key, revision int64) {
 // state is the event that says who leads.
 func (c *contest) state() Event {
 	if c.leader.Load().Token == 0 {
-		return Event{Kind: Vacant, Path: c.path, Revision: c.told}
+		return Event{Kind: EventVacant, Path: c.path, Revision: c.told}
 	}
-	return c.about(Change)
+	return c.about(EventChange)
 }
 
 // about is an event about the elected node.
@@ -186,7 +186,7 @@ func (l *Locker) listen(s *subscription, path string) {
 	}
 	if n := s.node; n != nil && n.running {
 		if key, leads := n.candidate.Leading(); leads {
-			s.push(Event{Kind: Select, Path: path, ID: n.id, Value: n.LocalValue(), Token: key.Create, Revision: key.Mod, At: time.Now()})
+			s.push(Event{Kind: EventSelect, Path: path, ID: n.id, Value: n.LocalValue(), Token: key.Create, Revision: key.Mod, At: time.Now()})
 		}
 	}
 	s.begin(c)

@@ -10,8 +10,8 @@
 //	err = n.Start(ctx)
 //	for e := range events {
 //		switch e.Kind {
-//		case locked.Select:   // this node is elected
-//		case locked.Deselect: // it is not any more: e.Cause says why
+//		case locked.EventSelect:   // this node is elected
+//		case locked.EventDeselect: // it is not any more: e.Cause says why
 //		}
 //	}
 //
@@ -64,7 +64,7 @@
 //	   +-----------------------------------------+
 //
 // A node that was started is a candidate until it is stopped: after an outage, a lost lease, a compaction or a restart of
-// etcd it competes again by itself. What goes wrong meanwhile comes as [Error] events.
+// etcd it competes again by itself. What goes wrong meanwhile comes as [EventError] events.
 //
 // A node that is stopped hands over in one commit, in which the path goes from its value to that of the next in line. A
 // process that dies is replaced when its lease ends: within its TTL, plus the half second after which etcd notices.
@@ -72,7 +72,7 @@
 // # Events
 //
 // A subscriber first hears the state as it is, and then every change in the order of etcd's revisions. "Nobody is
-// elected" is an event too. [Select] and [Deselect] alternate, and a deselect says why. Events are told after the fact:
+// elected" is an event too. [EventSelect] and [EventDeselect] alternate, and a deselect says why. Events are told after the fact:
 // ask [Node.IsSelected] when it matters.
 //
 // # What is not safe

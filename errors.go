@@ -3,6 +3,7 @@ package locked
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/samcday/locked/internal/election"
 )
@@ -16,7 +17,7 @@ var (
 	// ErrClosed says that the Locker was closed.
 	ErrClosed = errors.New("locked: the locker is closed")
 	// ErrUnreachable says that etcd did not answer within the request timeout of the Locker.
-	ErrUnreachable = errors.New("no answer from etcd within the request timeout")
+	ErrUnreachable = errors.New("locked: no answer from etcd within the request timeout")
 )
 
 // Causes of the end of a term: [Event].Cause of a deselect.
@@ -40,6 +41,37 @@ var causes = map[election.Cause]error{
 	election.Removed:     ErrRemoved,
 	election.Unhealthy:   ErrUnhealthy,
 }
+
+var causeNames = map[error]string{
+	ErrExpired: "expired", ErrTransferred: "transferred", ErrStopped: "stopped", ErrRemoved: "removed", ErrUnhealthy: "unhealthy",
+}
+
+// CauseName is the word for the end of a term, as metrics, the agent and the command have it: expired, transferred, stopped,
+// removed or unhealthy; empty for an error that ends none.
+func CauseName(cause error) string {
+	for err, name := range causeNames {
+		if errors.Is(cause, err) {
+			return name
+		}
+	}
+	return ""
+}
+
+// failure says what failed, and why: the errors that it wraps pass through, and "locked:" stands in front once.
+func failure(err error, format string, args ...any) error {
+	return &failed{fmt.Sprintf(format, args...), err}
+}
+
+type failed struct {
+	what string
+	err  error
+}
+
+func (e *failed) Error() string {
+	return "locked: " + e.what + ": " + strings.TrimPrefix(e.err.Error(), "locked: ")
+}
+
+func (e *failed) Unwrap() error { return e.err }
 
 // A ConfigError refuses a setting: it names the field, the value and what is allowed.
 type ConfigError struct {

@@ -11,20 +11,20 @@ type Kind uint8
 
 // The kinds of events.
 const (
-	// Change: somebody is elected, or the elected one changed its value.
-	Change Kind = iota + 1
-	// Select: this node is elected.
-	Select
-	// Deselect: this node is not elected any more; Cause says why.
-	Deselect
-	// Vacant: nobody is elected.
-	Vacant
-	// Refresh: this node is elected, and its lease was renewed and verified.
-	Refresh
-	// Ping: the elected node, whoever that is, is confirmed to be alive. It comes at least every half TTL.
-	Ping
-	// Error: something went wrong, and is being retried; Cause says what.
-	Error
+	// EventChange: somebody is elected, or the elected one changed its value.
+	EventChange Kind = iota + 1
+	// EventSelect: this node is elected.
+	EventSelect
+	// EventDeselect: this node is not elected any more; Cause says why.
+	EventDeselect
+	// EventVacant: nobody is elected.
+	EventVacant
+	// EventRefresh: this node is elected, and its lease was renewed and verified.
+	EventRefresh
+	// EventPing: the elected node, whoever that is, is confirmed to be alive. It comes at least every half TTL.
+	EventPing
+	// EventError: something went wrong, and is being retried; Cause says what.
+	EventError
 )
 
 var kindNames = [...]string{"unknown", "change", "select", "deselect", "vacant", "refresh", "ping", "error"}
@@ -77,7 +77,7 @@ func (e Event) String() string {
 	switch {
 	case e.Cause != nil:
 		return fmt.Sprintf("%s %s: %v", e.Kind, e.Path, e.Cause)
-	case e.Kind == Vacant:
+	case e.Kind == EventVacant:
 		return fmt.Sprintf("%s %s (revision %d)", e.Kind, e.Path, e.Revision)
 	default:
 		return fmt.Sprintf("%s %s: %s = %q (token %d)", e.Kind, e.Path, e.ID, e.Value, e.Token)

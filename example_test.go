@@ -64,10 +64,10 @@ func ExampleNode_Events() {
 	}
 	for e := range events {
 		switch e.Kind {
-		case locked.Select:
+		case locked.EventSelect:
 			fmt.Println("elected:", n.IsSelected())
 			go l.Close(ctx) // which ends the events
-		case locked.Deselect:
+		case locked.EventDeselect:
 			fmt.Println(e.Cause)
 		}
 	}
@@ -144,12 +144,12 @@ func ExampleLocker_Watch() {
 	defer enough()
 	for e := range l.Watch(watching, "/master") {
 		switch e.Kind {
-		case locked.Vacant:
+		case locked.EventVacant:
 			fmt.Println("nobody is elected")
 			if err := n.Start(ctx); err != nil {
 				log.Fatal(err)
 			}
-		case locked.Change:
+		case locked.EventChange:
 			fmt.Println(e.ID, "is elected:", e.Value)
 			enough()
 		}

@@ -127,7 +127,7 @@ func (l *Locker) wentBack() {
 		"--bump-revision: restart the programs that compete, which wait for a later one", l.beat.highest)
 	l.log.Error("etcd has gone back", "error", err)
 	for _, c := range l.contests {
-		c.tell(Event{Kind: Error, Path: c.path, Cause: err}, everybody)
+		c.tell(Event{Kind: EventError, Path: c.path, Cause: err}, everybody)
 	}
 }
 

@@ -253,7 +253,7 @@ func (k *keeper) refreshed(le *election.Lease) {
 		switch {
 		case leads && key.Lease == le.ID:
 			n.prolong()
-			n.emit(Event{Kind: Refresh, Token: key.Create, Revision: key.Mod})
+			n.emit(Event{Kind: EventRefresh, Token: key.Create, Revision: key.Mod})
 		case n.candidate.Place() == election.Elected: // elected, when the lease had too little time left to begin
 			n.step(election.Input{What: election.Seen})
 		}

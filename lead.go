@@ -17,7 +17,7 @@ import (
 // waits for fn, and competes again. Leadership is given up on purpose only after fn has returned: after a Stop or for a
 // transfer the lease goes on being renewed meanwhile, as long as the context of that call lives. An fn that takes longer,
 // or does not end in the time that is left on the lease when its term ends for another cause, is given up on: leadership
-// is handed over without waiting for it any more, which is logged and told as an [Error] event. From then on only the
+// is handed over without waiting for it any more, which is logged and told as an [EventError] event. From then on only the
 // fence of [Term.Txn] protects. The node competes again when fn has returned.
 //
 // When fn returns while its context is alive, the node is stopped, leadership handed over, and Lead returns what fn did.
@@ -118,7 +118,7 @@ func (n *Node) begin(ctx context.Context, c *campaign) error {
 	}
 	err := n.l.ask(ctx, start, func(err error, _ func(error)) { n.abort(s, err) })
 	if err != nil && !errors.Is(err, ErrStarted) && !errors.Is(err, ErrClosed) {
-		return fmt.Errorf("locked: starting %s at %s: %w", n.id, n.path, err)
+		return failure(err, "starting %s at %s", n.id, n.path)
 	}
 	return err
 }
@@ -170,6 +170,6 @@ func (n *Node) overdue() {
 	err := fmt.Errorf("locked: the work of the term with token %d at %s goes on although its context has ended: "+
 		"handing over without waiting for it", n.term.token, n.path)
 	n.l.log.Error("work goes on after its term", "path", n.path, "id", n.id, "token", n.term.token)
-	n.emit(Event{Kind: Error, Token: n.term.token, Cause: err})
+	n.emit(Event{Kind: EventError, Token: n.term.token, Cause: err})
 	n.step(election.Input{What: election.Overdue})
 }

@@ -72,7 +72,7 @@ func New(endpoints string, opts ...Option) (*Locker, error) {
 	}
 	client, err := clientv3.New(config)
 	if err != nil {
-		return nil, fmt.Errorf("locked: connecting to %s: %w", endpoints, err)
+		return nil, failure(err, "connecting to %s", endpoints)
 	}
 	l, err := newLocker(client, o)
 	if err != nil {

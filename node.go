@@ -3,7 +3,6 @@ package locked
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -85,7 +84,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		return nil // Close has stopped it
 	}
 	if err != nil {
-		return fmt.Errorf("locked: stopping %s at %s: %w", n.id, n.path, err)
+		return failure(err, "stopping %s at %s", n.id, n.path)
 	}
 	return nil
 }
@@ -101,7 +100,7 @@ func (n *Node) SetValue(ctx context.Context, value string) error {
 	set := func(answer func(error)) { n.set(value, answer) }
 	err := n.l.ask(ctx, set, func(err error, answer func(error)) { answer(err) })
 	if err != nil && !errors.Is(err, ErrClosed) {
-		return fmt.Errorf("locked: setting the value of %s at %s: %w", n.id, n.path, err)
+		return failure(err, "setting the value of %s at %s", n.id, n.path)
 	}
 	return err
 }

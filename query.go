@@ -17,7 +17,7 @@ import (
 // Leader asks etcd who is elected at the path: what it answers was true while the call was under way. It returns
 // [ErrNoLeader] when nobody is.
 func (l *Locker) Leader(ctx context.Context, path string) (Leader, error) {
-	if err := checkName("path", path, MaxPathSize); err != nil {
+	if err := CheckPath(path); err != nil {
 		return Leader{}, err
 	}
 	prefix := election.TermPrefix(path)
@@ -35,7 +35,7 @@ func (l *Locker) Leader(ctx context.Context, path string) (Leader, error) {
 // Candidates asks etcd for the elected node of the path, if there is one, and those that wait, in the order in which it
 // is their turn.
 func (l *Locker) Candidates(ctx context.Context, path string) ([]Candidate, error) {
-	if err := checkName("path", path, MaxPathSize); err != nil {
+	if err := CheckPath(path); err != nil {
 		return nil, err
 	}
 	resp, err := l.get(ctx, path, election.Prefix(path), clientv3.WithPrefix())
@@ -100,9 +100,9 @@ func (l *Locker) elections(ctx context.Context, prefix string) ([]Leader, error)
 // refresh. Of a path that cannot be an election's there is one Error event and the channel is closed; a closed Locker
 // closes it at once.
 func (l *Locker) Watch(ctx context.Context, path string) <-chan Event {
-	if err := checkName("path", path, MaxPathSize); err != nil {
+	if err := CheckPath(path); err != nil {
 		out := make(chan Event, 1)
-		out <- Event{Kind: Error, Path: path, Cause: err}
+		out <- Event{Kind: EventError, Path: path, Cause: err}
 		close(out)
 		return out
 	}
@@ -125,9 +125,9 @@ func (l *Locker) get(ctx context.Context, path, key string, options ...clientv3.
 	case l.ctx.Err() != nil:
 		return nil, ErrClosed
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("locked: reading %s: %w", path, ctx.Err())
+		return nil, failure(ctx.Err(), "reading %s", path)
 	case limited.Err() != nil:
-		return nil, fmt.Errorf("locked: reading %s: %w: %w", path, l.unreached(), err)
+		return nil, failure(fmt.Errorf("%w: %w", l.unreached(), err), "reading %s", path)
 	}
 	return nil, fmt.Errorf("locked: %w", l.etcd.Explain(path, "read", err))
 }

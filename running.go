@@ -212,7 +212,7 @@ func (n *Node) failed(request string, err error) {
 			"roles do not cover: giving up the term without a successor", n.path, err)
 	}
 	n.l.log.Warn("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
-	n.emit(Event{Kind: Error, Cause: n.failure})
+	n.emit(Event{Kind: EventError, Cause: n.failure})
 	if etcd.Final(err) && n.entering != nil {
 		n.entered(n.failure)
 		n.stop(election.Stopped, func(error) {})
@@ -260,7 +260,7 @@ func (n *Node) selected() {
 	n.l.watchOver(n, time.Duration(b.until.Load()))
 	n.l.counters.terms++
 	n.l.log.Info("selected", "path", n.path, "id", n.id, "token", key.Create)
-	n.emit(Event{Kind: Select, Token: key.Create, Revision: key.Mod})
+	n.emit(Event{Kind: EventSelect, Token: key.Create, Revision: key.Mod})
 	if n.campaign != nil {
 		n.term = n.newTerm(b)
 		n.l.watchdog.watch(n.term)
@@ -281,7 +281,7 @@ func (n *Node) deselected(cause error) {
 	delete(n.l.believers.nodes, n)
 	n.l.counters.ends[cause]++
 	n.l.log.Info("deselected", "path", n.path, "id", n.id, "token", b.token, "cause", cause)
-	n.emit(Event{Kind: Deselect, Token: b.token, Cause: cause, At: n.endOf(b)})
+	n.emit(Event{Kind: EventDeselect, Token: b.token, Cause: cause, At: n.endOf(b)})
 	if n.term != nil && (cause == ErrExpired || cause == ErrRemoved || cause == ErrUnhealthy) {
 		n.freeze()
 	}
@@ -339,7 +339,7 @@ func (n *Node) attach(c *contest) {
 // foreign tells the user of a stranger at the path.
 func (n *Node) foreign() {
 	stranger := n.contest.Load().view.Path
-	n.emit(Event{Kind: Error, Revision: stranger.Mod, Cause: fmt.Errorf(
+	n.emit(Event{Kind: EventError, Revision: stranger.Mod, Cause: fmt.Errorf(
 		"locked: %s is held by somebody who does not compete for it, with the value %s: waiting until it is deleted",
 		n.path, abbreviate(stranger.Data))})
 }
@@ -347,7 +347,7 @@ func (n *Node) foreign() {
 // emit tells those who listen to this node.
 func (n *Node) emit(e Event) {
 	e.Path = n.path
-	if e.Kind == Select || e.Kind == Deselect || e.Kind == Refresh {
+	if e.Kind == EventSelect || e.Kind == EventDeselect || e.Kind == EventRefresh {
 		e.ID, e.Value = n.id, n.LocalValue()
 	}
 	n.contest.Load().tell(e, func(s *subscription) bool { return s.node == n })

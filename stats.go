@@ -60,10 +60,6 @@ type counters struct {
 	dropped               atomic.Int64
 }
 
-var endNames = map[error]string{
-	ErrExpired: "expired", ErrTransferred: "transferred", ErrStopped: "stopped", ErrRemoved: "removed", ErrUnhealthy: "unhealthy",
-}
-
 // Stats gives what the locker has seen. Of one that is closed it is zero.
 func (l *Locker) Stats() Stats {
 	var s Stats
@@ -80,7 +76,7 @@ func (l *Locker) stats() Stats {
 		Terms: c.terms, Ends: map[string]int64{}, Overdue: c.overdue, Dropped: c.dropped.Load(), DroppedRecords: l.records.Dropped(),
 		Renewal: c.renewal, Verification: c.verification,
 	}
-	for cause, name := range endNames {
+	for cause, name := range causeNames {
 		s.Ends[name] = c.ends[cause]
 	}
 	for path, contest := range l.contests {

@@ -77,7 +77,7 @@ func (s *subscription) push(e Event) {
 	switch {
 	case s.over:
 	case !s.draining && s.offer(e):
-	case (e.Kind == Ping || e.Kind == Refresh) && len(s.pending) > 0:
+	case (e.Kind == EventPing || e.Kind == EventRefresh) && len(s.pending) > 0:
 		s.l.counters.dropped.Add(1)
 	default:
 		s.wait(e)
@@ -115,13 +115,13 @@ func merge(events []Event, selected bool) []Event {
 	was := selected
 	for _, e := range events {
 		switch e.Kind {
-		case Change, Vacant:
+		case EventChange, EventVacant:
 			state = e
-		case Error:
+		case EventError:
 			failure = e
-		case Select:
+		case EventSelect:
 			selected, began = true, e
-		case Deselect:
+		case EventDeselect:
 			selected = false
 			if was {
 				ended = e
@@ -175,9 +175,9 @@ func (s *subscription) next() (e Event, ok bool) {
 
 func (s *subscription) note(e Event) {
 	switch e.Kind {
-	case Select:
+	case EventSelect:
 		s.selected = true
-	case Deselect:
+	case EventDeselect:
 		s.selected = false
 	}
 }

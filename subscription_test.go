@@ -8,7 +8,7 @@ func TestEndOfSubscription(t *testing.T) {
 	for range 100 {
 		s := newSubscription(nil, t.Context(), nil)
 		for i := range 10000 {
-			if e := (Event{Kind: Change, Revision: int64(i)}); !s.offer(e) {
+			if e := (Event{Kind: EventChange, Revision: int64(i)}); !s.offer(e) {
 				s.pending = append(s.pending, e)
 			}
 		}

@@ -34,7 +34,7 @@ var (
 // etcd refused, or the context's error when the leader did not obey in time; the request then vanishes, though a leader that
 // has begun to obey may still hand over. Without a deadline it waits for as long as the leader's work takes.
 func (l *Locker) Transfer(ctx context.Context, path, id string) error {
-	if err := checkName("path", path, MaxPathSize); err != nil {
+	if err := CheckPath(path); err != nil {
 		return err
 	}
 	if id != "" {
@@ -214,7 +214,7 @@ func hasTerm(events []*clientv3.Event) bool {
 // lost is the error of a watch that ended; without one the transfer looks again.
 func (t *transfer) lost(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("locked: transferring %s: %w", t.path, ctx.Err())
+		return failure(ctx.Err(), "transferring %s", t.path)
 	}
 	return nil
 }
@@ -225,7 +225,7 @@ func (t *transfer) failed(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return t.lost(ctx)
 	case errors.Is(err, context.DeadlineExceeded), status.Code(etcd.Plain(err)) == codes.DeadlineExceeded: // its own, not the caller's
-		return fmt.Errorf("locked: transferring %s: %w", t.path, t.l.unreached())
+		return failure(t.l.unreached(), "transferring %s", t.path)
 	}
 	return fmt.Errorf("locked: %w", t.l.etcd.Explain(t.path, "transfer", err))
 }

@@ -46,7 +46,7 @@ type NodeConfig struct {
 
 // check fills in defaults and refuses what cannot work, naming the field.
 func (c NodeConfig) check(path string, ttl time.Duration) (NodeConfig, error) {
-	if err := checkName("path", path, MaxPathSize); err != nil {
+	if err := CheckPath(path); err != nil {
 		return c, err
 	}
 	if c.ID == "" {
@@ -74,6 +74,10 @@ func (c NodeConfig) check(path string, ttl time.Duration) (NodeConfig, error) {
 	}
 	return c, nil
 }
+
+// CheckPath refuses a path that no election can have, with a [ConfigError], as every call that takes one does: one that is empty,
+// has more than [MaxPathSize] bytes, is not UTF-8, contains ":::" or control characters, or ends in ":".
+func CheckPath(path string) error { return checkName("path", path, MaxPathSize) }
 
 func checkName(field, s string, limit int) error {
 	wrong := func(want string) error { return &ConfigError{field, abbreviate(s), want} }

@@ -152,7 +152,7 @@ func (f *feed) progressed(revision int64) {
 	}
 	f.got = max(f.got, revision)
 	if beat := f.l.beat.revision; !f.path && beat != 0 && revision >= beat && f.c.view.Term.Exists() {
-		f.c.tell(f.c.about(Ping), everybody)
+		f.c.tell(f.c.about(EventPing), everybody)
 	}
 }
 
@@ -207,7 +207,7 @@ func (f *feed) complainAsRead(err error) {
 
 // complain tells everybody of an error that will not go away by itself.
 func (f *feed) complain(request string, err error) {
-	f.c.tell(Event{Kind: Error, Path: f.c.path, Cause: f.l.etcd.Explain(f.c.path, request, err)}, everybody)
+	f.c.tell(Event{Kind: EventError, Path: f.c.path, Cause: f.l.etcd.Explain(f.c.path, request, err)}, everybody)
 }
 
 // readTxn reads what the feed is about.

@@ -113,22 +113,22 @@ func (m *member) checkEvents() {
 	selected, last := false, int64(0)
 	for _, e := range m.heard() {
 		switch e.Kind {
-		case locked.Select:
+		case locked.EventSelect:
 			if selected {
 				m.a.t.Errorf("law 9: %s heard select twice", m.name)
 			}
 			selected = true
-		case locked.Deselect:
+		case locked.EventDeselect:
 			if !selected || e.Cause == nil {
 				m.a.t.Errorf("law 9: %s heard deselect (cause %v) while selected is %v", m.name, e.Cause, selected)
 			}
 			selected = false
-		case locked.Change, locked.Vacant:
+		case locked.EventChange, locked.EventVacant:
 			if e.Revision < last {
 				m.a.t.Errorf("law 9: %s heard of revision %d after %d", m.name, e.Revision, last)
 			}
 			last = e.Revision
-			if e.Kind == locked.Change && puts[e.Revision] != election.Join(e.ID, e.Value) {
+			if e.Kind == locked.EventChange && puts[e.Revision] != election.Join(e.ID, e.Value) {
 				m.a.t.Errorf("law 9: %s heard %v, which never was", m.name, e)
 			}
 		}

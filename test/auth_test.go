@@ -101,26 +101,26 @@ func TestAuth(t *testing.T) {
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	token := ea.await(locked.Select).Token
+	token := ea.await(locked.EventSelect).Token
 	for range 3 {
-		ea.await(locked.Refresh) // every 9 s: the token of the stream and that of the client expire in between
-		eb.await(locked.Ping)
+		ea.await(locked.EventRefresh) // every 9 s: the token of the stream and that of the client expire in between
+		eb.await(locked.EventPing)
 	}
-	if ea.count(locked.Deselect) != 0 || a.Token() != token {
+	if ea.count(locked.EventDeselect) != 0 || a.Token() != token {
 		t.Error("leadership was lost")
 	}
 	if err := a.SetValue(patient(t), "new"); err != nil {
 		t.Error(err)
 	}
-	eb.await(locked.Change, value("new"))
+	eb.await(locked.EventChange, value("new"))
 	stop(t, a)
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 	start(t, a)
 	if candidates, err := l.Candidates(t.Context(), "/p"); err != nil || len(candidates) != 2 || candidates[0].ID != "b" {
 		t.Error(candidates, err)
 	}
 	for _, events := range []*listener{ea, eb} {
-		if n := events.count(locked.Error); n != 0 {
+		if n := events.count(locked.EventError); n != 0 {
 			t.Errorf("%s was told of %d errors", events.name, n)
 		}
 	}
@@ -134,14 +134,14 @@ func TestWatchAfterTokenExpired(t *testing.T) {
 	first := candidate(t, l, "/p", "first")
 	events := listen(t, first)
 	start(t, first)
-	events.await(locked.Select)
+	events.await(locked.EventSelect)
 	second := candidate(t, locker(t, e.Endpoint(), locked.WithAuth("elector", "elector")), "/q", "second")
 	start(t, second)
 	time.Sleep(2500 * time.Millisecond) // the life of a token, and etcd's wait before it looks
-	observe(t, l, "/q").await(locked.Change, of("second"))
+	observe(t, l, "/q").await(locked.EventChange, of("second"))
 	stop(t, first)
-	events.await(locked.Vacant)
-	if n := events.count(locked.Error); n != 0 {
+	events.await(locked.EventVacant)
+	if n := events.count(locked.EventError); n != 0 {
 		t.Errorf("%d errors", n)
 	}
 }
@@ -158,7 +158,7 @@ func TestPermissionMissing(t *testing.T) {
 	sibling := candidateFor(t, l, "/p", "sibling", ttl)
 	events := listen(t, sibling)
 	start(t, sibling)
-	token := events.await(locked.Select).Token
+	token := events.await(locked.EventSelect).Token
 	for _, path := range []string{"/q", "/half", "/p/below"} {
 		n := candidateFor(t, l, path, "n", ttl)
 		heard := listen(t, n)
@@ -172,17 +172,17 @@ func TestPermissionMissing(t *testing.T) {
 				t.Errorf("%q does not say %q", err, want)
 			}
 		}
-		heard.await(locked.Error, naming(path, "permission"))
+		heard.await(locked.EventError, naming(path, "permission"))
 		if err := n.Start(patient(t)); errors.Is(err, locked.ErrStarted) || err == nil {
 			t.Error("still runs:", err)
 		}
 	}
 	events.next = len(events.soFar())
 	for range 3 { // more than a TTL
-		events.await(locked.Refresh)
-		events.await(locked.Ping)
+		events.await(locked.EventRefresh)
+		events.await(locked.EventPing)
 	}
-	if events.count(locked.Deselect) != 0 || sibling.Token() != token {
+	if events.count(locked.EventDeselect) != 0 || sibling.Token() != token {
 		t.Error("the sibling was disturbed")
 	}
 }
@@ -196,15 +196,15 @@ func TestReadOnly(t *testing.T) {
 	})
 	reader := locker(t, e.Endpoint(), locked.WithAuth("reader", "reader"), locked.WithTTL(time.Second))
 	events := observe(t, reader, "/p")
-	events.await(locked.Vacant)
+	events.await(locked.EventVacant)
 	n := candidate(t, locker(t, e.Endpoint(), locked.WithAuth("elector", "elector")), "/p", "n")
 	start(t, n)
-	events.await(locked.Change, of("n"))
+	events.await(locked.EventChange, of("n"))
 	if leader, err := reader.Leader(t.Context(), "/p"); err != nil || leader.ID != "n" {
 		t.Error(leader, err)
 	}
 	for range 4 {
-		events.await(locked.Ping)
+		events.await(locked.EventPing)
 	}
 	for call, err := range map[string]error{
 		"Candidates": second(reader.Candidates(t.Context(), "/p")),
@@ -214,21 +214,21 @@ func TestReadOnly(t *testing.T) {
 			t.Error(call, err)
 		}
 	}
-	if n := events.count(locked.Error); n != 0 {
+	if n := events.count(locked.EventError); n != 0 {
 		t.Errorf("%d errors", n)
 	}
 
 	// What it may not watch it is told of, and what it may goes on.
 	forbidden := observe(t, reader, "/q")
 	for range 2 {
-		forbidden.await(locked.Error, naming("/q", "permission"))
+		forbidden.await(locked.EventError, naming("/q", "permission"))
 	}
 	events.next = len(events.soFar())
 	for range 3 {
-		events.await(locked.Ping)
+		events.await(locked.EventPing)
 	}
 	stop(t, n)
-	events.await(locked.Vacant)
+	events.await(locked.EventVacant)
 }
 
 // A permission that is taken away while a node leads, and given back: errors that name the key, and it comes back by itself.
@@ -238,17 +238,17 @@ func TestPermissionRevoked(t *testing.T) {
 	n := candidateFor(t, locker(t, e.Endpoint(), locked.WithAuth("elector", "elector")), "/p", "n", 2*time.Second)
 	events := listen(t, n)
 	start(t, n)
-	events.await(locked.Select)
+	events.await(locked.EventSelect)
 	if _, err := e.client.RoleRevokePermission(t.Context(), "elector", "/p:::", clientv3.GetPrefixRangeEnd("/p:::")); err != nil {
 		t.Fatal(err)
 	}
-	events.await(locked.Deselect)
+	events.await(locked.EventDeselect)
 	events.rewind()
-	events.await(locked.Error, naming("/p", "permission"))
+	events.await(locked.EventError, naming("/p", "permission"))
 	if _, err := e.client.RoleGrantPermission(t.Context(), "elector", "/p:::", clientv3.GetPrefixRangeEnd("/p:::"), clientv3.PermissionType(clientv3.PermReadWrite)); err != nil {
 		t.Fatal(err)
 	}
-	events.await(locked.Select)
+	events.await(locked.EventSelect)
 }
 
 // A permission that is taken away while a node leads, and is missing when it is stopped: Stop and Close say so instead of trying
@@ -261,11 +261,11 @@ func TestStopWithoutPermission(t *testing.T) {
 	n, sibling := candidateFor(t, l, "/p", "n", ttl), candidateFor(t, l, "/q", "sibling", ttl)
 	events, others := listen(t, n), listen(t, sibling)
 	start(t, n, sibling)
-	events.await(locked.Select)
-	token := others.await(locked.Select).Token
+	events.await(locked.EventSelect)
+	token := others.await(locked.EventSelect).Token
 	seen := observe(t, locker(t, e.Endpoint(), locked.WithAuth("root", "root")), "/p")
-	seen.await(locked.Change, of("n"))
-	others.await(locked.Refresh) // there is time until the next one
+	seen.await(locked.EventChange, of("n"))
+	others.await(locked.EventRefresh) // there is time until the next one
 	revoke := func(path string) {
 		t.Helper()
 		for key, end := range map[string]string{path: "", path + ":::": clientv3.GetPrefixRangeEnd(path + ":::")} {
@@ -278,8 +278,8 @@ func TestStopWithoutPermission(t *testing.T) {
 	if err := n.Stop(context.Background()); !errors.Is(err, rpctypes.ErrPermissionDenied) || !strings.Contains(err.Error(), "/p") {
 		t.Error("stop:", err)
 	}
-	events.await(locked.Deselect, because(locked.ErrStopped))
-	seen.await(locked.Vacant)
+	events.await(locked.EventDeselect, because(locked.ErrStopped))
+	seen.await(locked.EventVacant)
 	if sibling.Token() != token {
 		t.Error("the sibling has lost its term")
 	}
@@ -307,7 +307,7 @@ func TestWrongPassword(t *testing.T) {
 	if _, err := l.Leader(t.Context(), "/p"); !errors.Is(err, rpctypes.ErrUserEmpty) {
 		t.Error(err)
 	}
-	observe(t, l, "/p").await(locked.Error, naming("/p", "password"))
+	observe(t, l, "/p").await(locked.EventError, naming("/p", "password"))
 }
 
 // TLS with certificates on both sides; who has none gets nowhere, in bounded time.
@@ -318,10 +318,10 @@ func TestTLS(t *testing.T) {
 	a, b := candidate(t, locker(t, e.Endpoint(), locked.WithTLS(config)), "/p", "a"), candidate(t, locker(t, e.Addr(), locked.WithTLS(config)), "/p", "b")
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	ea.await(locked.Select)
-	eb.await(locked.Ping)
+	ea.await(locked.EventSelect)
+	eb.await(locked.EventPing)
 	stop(t, a)
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 
 	for what, option := range map[string]locked.Option{
 		"no certificate":       locked.WithTLS(&tls.Config{RootCAs: config.RootCAs}),
@@ -386,11 +386,11 @@ func TestNamespace(t *testing.T) {
 			audited := candidateFor(t, l, "/audited", "audited", time.Second)
 			heard := listen(t, audited)
 			start(t, audited)
-			heard.await(locked.Select)
+			heard.await(locked.EventSelect)
 			for range 6 { // more than two audits
-				heard.await(locked.Refresh)
+				heard.await(locked.EventRefresh)
 			}
-			if heard.rewind(); heard.count(locked.Deselect) > 0 && heard.await(locked.Deselect).Cause == locked.ErrRemoved {
+			if heard.rewind(); heard.count(locked.EventDeselect) > 0 && heard.await(locked.EventDeselect).Cause == locked.ErrRemoved {
 				t.Error("it does not know its own keys")
 			}
 			{
@@ -403,20 +403,20 @@ func TestNamespace(t *testing.T) {
 			believing(t, a, b)
 			ea, eb := listen(t, a), listen(t, b)
 			start(t, a, b)
-			ea.await(locked.Select)
+			ea.await(locked.EventSelect)
 			e.want("/ns/p", "a:::value of a")
-			eb.await(locked.Change, of("a"))
+			eb.await(locked.EventChange, of("a"))
 			if got, err := l.Elections(t.Context(), "/p"); err != nil || len(got) != 1 || got[0].Path != "/p" {
 				t.Error(got, err)
 			}
 			e.put("/ns/p", "a stranger's")
-			ea.await(locked.Deselect, because(locked.ErrRemoved))
+			ea.await(locked.EventDeselect, because(locked.ErrRemoved))
 			e.delete("/ns/p")
-			eb.await(locked.Select)
+			eb.await(locked.EventSelect)
 			if err := l.Transfer(t.Context(), "/p", "a"); err != nil {
 				t.Error(err)
 			}
-			ea.await(locked.Select)
+			ea.await(locked.EventSelect)
 			stop(t, b)
 			written := errors.New("written")
 			stop(t, a)

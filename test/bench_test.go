@@ -111,7 +111,7 @@ func BenchmarkHandover(b *testing.B) {
 				theirs.timed(f.putAndHear)
 				ours.timed(func() {
 					go leader.Stop(context.Background())
-					awaitKind(events, locked.Select)
+					awaitKind(events, locked.EventSelect)
 				})
 				leader = next
 			}

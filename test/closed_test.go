@@ -21,8 +21,8 @@ func TestClosed(t *testing.T) {
 	n, fresh := candidate(t, l, "/p", "n"), candidate(t, l, "/p", "fresh")
 	events, observed := listen(t, n), observe(t, l, "/p")
 	start(t, n)
-	events.await(locked.Select)
-	observed.await(locked.Change)
+	events.await(locked.EventSelect)
+	observed.await(locked.EventChange)
 	for range 2 {
 		if err := l.Close(patient(t)); err != nil {
 			t.Error(err)
@@ -42,7 +42,7 @@ func TestClosed(t *testing.T) {
 			})
 		}
 	}
-	if events.rewind(); events.await(locked.Deselect).Cause != locked.ErrStopped {
+	if events.rewind(); events.await(locked.EventDeselect).Cause != locked.ErrStopped {
 		t.Error("deselected for another reason")
 	}
 	if kvs := e.keys("/p"); len(kvs) != 0 {
@@ -155,7 +155,7 @@ func TestCloseLeavesClientAlone(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		events, observed := a.Events(ctx), l.Watch(t.Context(), "/p")
 		start(t, a, b)
-		if e := <-events; e.Kind == locked.Vacant {
+		if e := <-events; e.Kind == locked.EventVacant {
 			<-events
 		}
 		<-observed

@@ -92,7 +92,7 @@ func staleRound(c *etcdCluster, path string, config func(*clientv3.Config)) (ove
 	events := leads.Events(t.Context())
 	start(t, leads, waits)
 	for e := range events {
-		if e.Kind == locked.Refresh {
+		if e.Kind == locked.EventRefresh {
 			break
 		}
 	}

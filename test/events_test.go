@@ -24,9 +24,9 @@ func TestPings(t *testing.T) {
 	eo := observe(t, locker(t, e.Endpoint(), locked.WithTTL(ttl)), "/p")
 	start(t, a, b, neighbour)
 	stop(t, candidate(t, l, "/gone", "x")) // closing one watch does not disturb the others
-	for _, kind := range []locked.Kind{locked.Ping, locked.Refresh} {
+	for _, kind := range []locked.Kind{locked.EventPing, locked.EventRefresh} {
 		for _, events := range []*listener{ea, eb, en, eo} {
-			if kind == locked.Refresh && (events == eb || events == eo) {
+			if kind == locked.EventRefresh && (events == eb || events == eo) {
 				continue
 			}
 			for range 5 {
@@ -40,7 +40,7 @@ func TestPings(t *testing.T) {
 			events.rewind()
 		}
 	}
-	if eb.count(locked.Refresh) > 0 && eb.count(locked.Select) == 0 || eo.count(locked.Refresh) > 0 {
+	if eb.count(locked.EventRefresh) > 0 && eb.count(locked.EventSelect) == 0 || eo.count(locked.EventRefresh) > 0 {
 		t.Error("one that does not lead is told of a refresh")
 	}
 }
@@ -78,10 +78,10 @@ func TestPingsBesideTrouble(t *testing.T) {
 	defer cancel()
 	for range 7 {
 		loop(func() { look(l, "streams", "current").SetZero() }) // as a watch that breaks does
-		listenTo(t, "other", l.Watch(ctx, "/other")).await(locked.Vacant)
-		events.await(locked.Ping)
+		listenTo(t, "other", l.Watch(ctx, "/other")).await(locked.EventVacant)
+		events.await(locked.EventPing)
 	}
-	if gap := usualGap(events, locked.Ping); gap > time.Second/2+lateness {
+	if gap := usualGap(events, locked.EventPing); gap > time.Second/2+lateness {
 		t.Error("a ping only every", gap)
 	}
 }
@@ -97,7 +97,7 @@ func TestSlowSubscriber(t *testing.T) {
 	quick := listen(t, a)
 	for i := range 60 {
 		start(t, a)
-		quick.await(locked.Select)
+		quick.await(locked.EventSelect)
 		for j := range 3 {
 			if err := a.SetValue(patient(t), fmt.Sprint(i, j)); err != nil {
 				t.Fatal(err)
@@ -107,22 +107,22 @@ func TestSlowSubscriber(t *testing.T) {
 		stop(t, a)
 		start(t, a)
 		stop(t, b)
-		quick.await(locked.Select)
+		quick.await(locked.EventSelect)
 		if i < 59 {
 			stop(t, a)
-			quick.await(locked.Deselect)
+			quick.await(locked.EventDeselect)
 		}
 	}
 	quick.rewind()
-	if n := quick.count(locked.Select); n != 120 {
+	if n := quick.count(locked.EventSelect); n != 120 {
 		t.Errorf("one that receives was told of %d selects, want 120", n)
 	}
 	for name, c := range map[string]<-chan locked.Event{"slow": slow, "slow observer": slowObserver} {
 		late := listenTo(t, name, c)
-		late.await(locked.Change, of("a"), func(ev locked.Event) bool { return ev.Token == a.Token() })
+		late.await(locked.EventChange, of("a"), func(ev locked.Event) bool { return ev.Token == a.Token() })
 		if name == "slow" {
 			late.rewind()
-			late.await(locked.Select, func(ev locked.Event) bool { return ev.Token == a.Token() })
+			late.await(locked.EventSelect, func(ev locked.Event) bool { return ev.Token == a.Token() })
 		}
 		if n := len(late.soFar()); n > 2*64 {
 			t.Errorf("%s was told %d events", name, n)
@@ -137,24 +137,24 @@ func TestSubscriptionBeginsAndEnds(t *testing.T) {
 	l := locker(t, e.Endpoint())
 	a, b := candidate(t, l, "/p", "a"), candidate(t, l, "/p", "b")
 	start(t, a, b)
-	listen(t, a).await(locked.Select)
+	listen(t, a).await(locked.EventSelect)
 	for what, tt := range map[string]struct {
 		events func(context.Context) <-chan locked.Event
 		want   []locked.Kind
 	}{
-		"the leader":       {a.Events, []locked.Kind{locked.Change, locked.Select}},
-		"one that waits":   {b.Events, []locked.Kind{locked.Change}},
-		"one that stands":  {candidate(t, l, "/p", "c").Events, []locked.Kind{locked.Change}},
-		"an observer":      {func(ctx context.Context) <-chan locked.Event { return l.Watch(ctx, "/p") }, []locked.Kind{locked.Change}},
-		"an observer afar": {func(ctx context.Context) <-chan locked.Event { return locker(t, e.Endpoint()).Watch(ctx, "/p") }, []locked.Kind{locked.Change}},
-		"nobody's":         {func(ctx context.Context) <-chan locked.Event { return l.Watch(ctx, "/q") }, []locked.Kind{locked.Vacant}},
+		"the leader":       {a.Events, []locked.Kind{locked.EventChange, locked.EventSelect}},
+		"one that waits":   {b.Events, []locked.Kind{locked.EventChange}},
+		"one that stands":  {candidate(t, l, "/p", "c").Events, []locked.Kind{locked.EventChange}},
+		"an observer":      {func(ctx context.Context) <-chan locked.Event { return l.Watch(ctx, "/p") }, []locked.Kind{locked.EventChange}},
+		"an observer afar": {func(ctx context.Context) <-chan locked.Event { return locker(t, e.Endpoint()).Watch(ctx, "/p") }, []locked.Kind{locked.EventChange}},
+		"nobody's":         {func(ctx context.Context) <-chan locked.Event { return l.Watch(ctx, "/q") }, []locked.Kind{locked.EventVacant}},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		events := tt.events(ctx)
 		for _, kind := range tt.want {
 			select {
 			case ev := <-events:
-				if ev.Kind != kind || kind != locked.Vacant && (ev.ID != "a" || ev.Token != a.Token()) {
+				if ev.Kind != kind || kind != locked.EventVacant && (ev.ID != "a" || ev.Token != a.Token()) {
 					t.Errorf("%s is first told %v, want %v", what, ev, kind)
 				}
 			case <-time.After(soon):
@@ -185,20 +185,20 @@ func TestEventsOutliveRuns(t *testing.T) {
 	e := server(t, etcdserver.Config{})
 	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
 	events := listen(t, a)
-	events.await(locked.Vacant)
+	events.await(locked.EventVacant)
 	start(t, b)
-	events.await(locked.Change, of("b"))
+	events.await(locked.EventChange, of("b"))
 	start(t, a)
 	stop(t, a)
 	stop(t, b)
-	events.await(locked.Vacant)
+	events.await(locked.EventVacant)
 	start(t, a)
-	events.await(locked.Select)
+	events.await(locked.EventSelect)
 	stop(t, a)
-	events.await(locked.Deselect)
-	events.await(locked.Vacant)
+	events.await(locked.EventDeselect)
+	events.await(locked.EventVacant)
 	start(t, b)
-	events.await(locked.Change, of("b"))
+	events.await(locked.EventChange, of("b"))
 	if a.ID() != "b" {
 		t.Error("the one that listens knows", a.Leader())
 	}
@@ -212,17 +212,17 @@ func TestEventForms(t *testing.T) {
 		line, json string
 	}{
 		{
-			locked.Event{Kind: locked.Change, Path: "/p", ID: "a", Value: "v\n", Token: 7, Revision: 8, At: at},
+			locked.Event{Kind: locked.EventChange, Path: "/p", ID: "a", Value: "v\n", Token: 7, Revision: 8, At: at},
 			`change /p: a = "v\n" (token 7)`,
 			`{"kind":"change","path":"/p","id":"a","value":"v\n","token":7,"revision":8,"at":"2026-11-23T15:04:05Z"}`,
 		},
 		{
-			locked.Event{Kind: locked.Vacant, Path: "/p", Revision: 9, At: at},
+			locked.Event{Kind: locked.EventVacant, Path: "/p", Revision: 9, At: at},
 			`vacant /p (revision 9)`,
 			`{"kind":"vacant","path":"/p","revision":9,"at":"2026-11-23T15:04:05Z"}`,
 		},
 		{
-			locked.Event{Kind: locked.Deselect, Path: "/p", ID: "a", Value: "v", Token: 7, Cause: locked.ErrExpired, At: at},
+			locked.Event{Kind: locked.EventDeselect, Path: "/p", ID: "a", Value: "v", Token: 7, Cause: locked.ErrExpired, At: at},
 			`deselect /p: locked: not renewed in time`,
 			`{"kind":"deselect","path":"/p","id":"a","value":"v","token":7,"cause":"locked: not renewed in time","at":"2026-11-23T15:04:05Z"}`,
 		},

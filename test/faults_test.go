@@ -28,23 +28,23 @@ func TestLeaseRevokedUnderLeader(t *testing.T) {
 	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a)
-	first := ea.await(locked.Select)
+	first := ea.await(locked.EventSelect)
 	e.revoke(e.only("/p:::term/").Lease)
-	if d := ea.await(locked.Deselect); d.Cause != locked.ErrRemoved && d.Cause != locked.ErrExpired { // by the watch, or by the next renewal
+	if d := ea.await(locked.EventDeselect); d.Cause != locked.ErrRemoved && d.Cause != locked.ErrExpired { // by the watch, or by the next renewal
 		t.Error(d)
 	}
-	second := ea.await(locked.Select)
+	second := ea.await(locked.EventSelect)
 	if second.Token <= first.Token {
 		t.Error(second)
 	}
 
 	start(t, b)
 	e.revoke(e.only("/p:::term/").Lease)
-	ea.await(locked.Deselect)
-	eb.await(locked.Select)
+	ea.await(locked.EventDeselect)
+	eb.await(locked.EventSelect)
 	eventually(t, "a waits again", func() bool { return len(e.keys("/p:::queue/")) == 1 })
 	stop(t, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 }
 
 // Law 8: one that waits and whose lease is revoked by somebody else enters again; the leader is not disturbed.
@@ -56,8 +56,8 @@ func TestLeaseRevokedUnderWaiter(t *testing.T) {
 	b, sibling := candidate(t, l, "/p", "b"), candidate(t, l, "/q", "sibling")
 	ea, eb, es := listen(t, a), listen(t, b), listen(t, sibling)
 	start(t, a, b, sibling)
-	ea.await(locked.Select)
-	es.await(locked.Select)
+	ea.await(locked.EventSelect)
+	es.await(locked.EventSelect)
 	for range 3 {
 		old := e.only("/p:::queue/")
 		e.revoke(old.Lease)
@@ -66,13 +66,13 @@ func TestLeaseRevokedUnderWaiter(t *testing.T) {
 			return len(now) == 1 && now[0].Lease != old.Lease && now[0].CreateRevision > old.CreateRevision
 		})
 	}
-	es.await(locked.Deselect) // its lease was the same one
-	es.await(locked.Select)
-	if ea.count(locked.Deselect) != 0 || !a.IsSelected() {
+	es.await(locked.EventDeselect) // its lease was the same one
+	es.await(locked.EventSelect)
+	if ea.count(locked.EventDeselect) != 0 || !a.IsSelected() {
 		t.Error("the leader was disturbed")
 	}
 	stop(t, a)
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 }
 
 // PATH deleted by hand: the leader steps down with ErrRemoved and begins a new term, which restores PATH; those who wait
@@ -84,22 +84,22 @@ func TestPathDeleted(t *testing.T) {
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	token := ea.await(locked.Select).Token
+	token := ea.await(locked.EventSelect).Token
 	for range 3 {
 		e.delete("/p")
-		ea.await(locked.Deselect, because(locked.ErrRemoved))
-		next := ea.await(locked.Select)
+		ea.await(locked.EventDeselect, because(locked.ErrRemoved))
+		next := ea.await(locked.EventSelect)
 		if next.Token <= token {
 			t.Error("token", next.Token, "after", token)
 		}
 		token = next.Token
 		e.want("/p", "a:::value of a")
 	}
-	if eb.count(locked.Select) != 0 {
+	if eb.count(locked.EventSelect) != 0 {
 		t.Error("the other one was elected")
 	}
 	stop(t, a)
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 }
 
 // The term key deleted by hand: the leader steps down with ErrRemoved and begins a new term.
@@ -110,18 +110,18 @@ func TestTermDeleted(t *testing.T) {
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	token := ea.await(locked.Select).Token
+	token := ea.await(locked.EventSelect).Token
 	for range 3 {
 		e.delete(string(e.only("/p:::term/").Key))
-		ea.await(locked.Deselect, because(locked.ErrRemoved))
-		next := ea.await(locked.Select)
+		ea.await(locked.EventDeselect, because(locked.ErrRemoved))
+		next := ea.await(locked.EventSelect)
 		if next.Token <= token {
 			t.Error("token", next.Token, "after", token)
 		}
 		token = next.Token
 	}
 	stop(t, a)
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 	if got := len(e.keys("/p")); got != 2 {
 		t.Errorf("%d keys", got)
 	}
@@ -149,25 +149,25 @@ func TestPathOverwritten(t *testing.T) {
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 	e.put("/p", "mine now")
-	ea.await(locked.Deselect, because(locked.ErrRemoved))
+	ea.await(locked.EventDeselect, because(locked.ErrRemoved))
 	ea.rewind()
-	ea.await(locked.Error, naming("/p", "mine now"))
-	eb.await(locked.Vacant)
+	ea.await(locked.EventError, naming("/p", "mine now"))
+	eb.await(locked.EventVacant)
 	eb.rewind()
-	eb.await(locked.Error, naming("/p", "mine now"))
+	eb.await(locked.EventError, naming("/p", "mine now"))
 	eventually(t, "both wait", func() bool { return len(e.keys("/p:::queue/")) == 2 && len(e.keys("/p:::term/")) == 0 })
 
 	revision := e.put("/p", "still mine")
-	eb.await(locked.Error, naming("/p", "still mine"))
+	eb.await(locked.EventError, naming("/p", "still mine"))
 	if kv := e.get("/p"); kv.ModRevision != revision || a.IsSelected() || b.IsSelected() {
 		t.Error("it was not left alone:", kv)
 	}
 	e.delete("/p")
-	eb.await(locked.Select) // it stood before the one that had to queue again
+	eb.await(locked.EventSelect) // it stood before the one that had to queue again
 	stop(t, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 }
 
 // PATH held by somebody else from the beginning: a start succeeds, and the node waits until PATH is deleted.
@@ -179,16 +179,16 @@ func TestPathTaken(t *testing.T) {
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	ea.await(locked.Error, naming("/p", "a stranger:::here"))
+	ea.await(locked.EventError, naming("/p", "a stranger:::here"))
 	eventually(t, "both wait", func() bool { return len(e.keys("/p:::queue/")) == 2 })
 	stop(t, a) // one that was told can leave, the next one is told then
-	eb.await(locked.Error, naming("/p", "a stranger:::here"))
+	eb.await(locked.EventError, naming("/p", "a stranger:::here"))
 	start(t, a)
 	e.want("/p", "a stranger:::here")
 	e.delete("/p")
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 	stop(t, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 }
 
 // A stranger's PATH on a lease goes with it.
@@ -205,9 +205,9 @@ func TestPathTakenForAWhile(t *testing.T) {
 	n := candidate(t, locker(t, e.Endpoint()), "/p", "n")
 	events := listen(t, n)
 	start(t, n)
-	events.await(locked.Error, naming("/p"))
+	events.await(locked.EventError, naming("/p"))
 	e.revoke(int64(lease.ID))
-	events.await(locked.Select)
+	events.await(locked.EventSelect)
 }
 
 // Law 11: an enter that commits after its node was stopped elects nobody for long, although a sibling keeps the lease
@@ -227,7 +227,7 @@ func TestEnterCommitsLate(t *testing.T) {
 				n := candidate(t, locker(t, e.Endpoint()), "/p", "other")
 				events := listen(t, n)
 				start(t, n)
-				events.await(locked.Select)
+				events.await(locked.EventSelect)
 				stop(t, n)
 			}
 			eventually(t, "the audit", func() bool { return len(e.keys("/p")) == 0 })
@@ -303,8 +303,8 @@ func TestStoppedDuringHandover(t *testing.T) {
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
-		ec.await(locked.Select)
-		if eb.count(locked.Select) != 0 || ec.count(locked.Vacant) > 1 {
+		ec.await(locked.EventSelect)
+		if eb.count(locked.EventSelect) != 0 || ec.count(locked.EventVacant) > 1 {
 			t.Error("one that does not want to lead was selected, or PATH was absent")
 		}
 	})
@@ -325,7 +325,7 @@ func TestStoppedDuringHandover(t *testing.T) {
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
-		if kvs := e.keys("/p"); len(kvs) != 0 || eb.count(locked.Select) != 0 {
+		if kvs := e.keys("/p"); len(kvs) != 0 || eb.count(locked.EventSelect) != 0 {
 			t.Error("left behind:", kvs)
 		}
 	})
@@ -347,7 +347,7 @@ func TestHandoverAnswerLost(t *testing.T) {
 	if err := <-stopped; err != nil { // by the second attempt
 		t.Error(err)
 	}
-	token := eb.await(locked.Select).Token
+	token := eb.await(locked.EventSelect).Token
 	lost.release(t) // and the first one changes nothing any more
 	if got := e.only("/p:::term/").CreateRevision; got != token {
 		t.Error("token", got, "after", token)
@@ -362,7 +362,7 @@ func TestSetValueAnswerLost(t *testing.T) {
 	n := candidate(t, lockerOn(t, client), "/p", "n")
 	events := listen(t, n)
 	start(t, n)
-	token := events.await(locked.Select).Token
+	token := events.await(locked.EventSelect).Token
 	lost := g.lose(puts("/p"))
 	if err := n.SetValue(patient(t), "new"); err != nil {
 		t.Error(err)
@@ -388,7 +388,7 @@ func TestNoSpace(t *testing.T) {
 	believing(t, a, b, c)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 	alarm := func(action pb.AlarmRequest_AlarmAction) {
 		t.Helper()
 		request := &pb.AlarmRequest{Action: action, Alarm: pb.AlarmType_NOSPACE}
@@ -400,13 +400,13 @@ func TestNoSpace(t *testing.T) {
 	if err := c.Start(patient(t)); !errors.Is(err, rpctypes.ErrNoSpace) || !strings.Contains(err.Error(), "/p") {
 		t.Error("started without space:", err)
 	}
-	if !a.IsSelected() || ea.count(locked.Deselect) != 0 {
+	if !a.IsSelected() || ea.count(locked.EventDeselect) != 0 {
 		t.Error("the leader was disturbed")
 	}
 	stop(t, a) // as far as it goes: it resigns
-	eb.await(locked.Error, naming("/p", "out of space"))
+	eb.await(locked.EventError, naming("/p", "out of space"))
 	alarm(pb.AlarmRequest_DEACTIVATE)
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 	start(t, c)
 	checkCandidates(t, locker(t, e.Endpoint()), "/p", "b", "c")
 }

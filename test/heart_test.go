@@ -408,9 +408,9 @@ func (a *arena) forget() {
 		var kept []locked.Event
 		for _, e := range m.events { // select and deselect have to alternate
 			switch e.Kind {
-			case locked.Select:
+			case locked.EventSelect:
 				kept = []locked.Event{e}
-			case locked.Deselect:
+			case locked.EventDeselect:
 				kept = nil
 			}
 		}

@@ -12,8 +12,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/server/hitch"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 // Ids, values and paths of every awkward kind go through etcd unchanged, to the keys, the events and the calls.
@@ -52,7 +52,7 @@ func TestAwkwardNames(t *testing.T) {
 			if err != nil || leader.ID != tt.id || leader.Value != tt.value || leader.Path != tt.path {
 				t.Errorf("leader %.200v: %v", leader, err)
 			}
-			events.await(locked.Change, of(tt.id), value(tt.value))
+			events.await(locked.EventChange, of(tt.id), value(tt.value))
 			if candidates, err := l.Candidates(t.Context(), tt.path); err != nil || len(candidates) != 2 || candidates[1].ID != next.LocalID() {
 				t.Errorf("%.200v: %v", candidates, err)
 			}
@@ -60,7 +60,7 @@ func TestAwkwardNames(t *testing.T) {
 				t.Errorf("%.200v: %v", all, err)
 			}
 			stop(t, n)
-			events.await(locked.Select, of(next.LocalID()), value(tt.value))
+			events.await(locked.EventSelect, of(next.LocalID()), value(tt.value))
 			e.want(tt.path, next.LocalData())
 			if err := next.SetValue(patient(t), tt.value[1:]+"!"); err != nil {
 				t.Error(err)
@@ -264,8 +264,8 @@ func TestDeadEndpoint(t *testing.T) {
 					t.Errorf("%s: %v", call, err)
 				}
 			}
-			heard.await(locked.Error, naming("/p", endpoint))
-			observed.await(locked.Error, naming("/p", endpoint))
+			heard.await(locked.EventError, naming("/p", endpoint))
+			observed.await(locked.EventError, naming("/p", endpoint))
 			stop(t, n)
 			if n.IsSelected() {
 				t.Error("selected")
@@ -326,7 +326,7 @@ func TestStartLater(t *testing.T) {
 	}
 	e.start()
 	eventually(t, "started", func() bool { return n.Start(t.Context()) == nil })
-	events.await(locked.Select)
+	events.await(locked.EventSelect)
 }
 
 // Whoever asks for the leader of an election that has none is told so.

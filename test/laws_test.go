@@ -283,7 +283,7 @@ func TestLaw9HonestEvents(t *testing.T) {
 		}
 		changes := 0
 		for _, e := range observer.heard() {
-			if e.Kind == locked.Change {
+			if e.Kind == locked.EventChange {
 				changes++
 			}
 		}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/server/hitch"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 // stubborn is a guarded function that does not care for its context.
@@ -99,7 +99,7 @@ func transferFromHungWork(t *testing.T, l *locked.Locker) bool {
 	}
 	transferred := transferUnheeded(l, term, "b")
 	for pings := 0; pings < 3; { // for more than a TTL after it was given up on
-		if e := within(t, events, "a ping"); e.Kind == locked.Ping && b.IsSelected() {
+		if e := within(t, events, "a ping"); e.Kind == locked.EventPing && b.IsSelected() {
 			pings++
 		}
 	}
@@ -131,7 +131,7 @@ func TestSetValueOfUnfitNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(ill)
-	for e := within(t, events, "vacant"); e.Kind != locked.Vacant || e.Revision == 1; e = within(t, events, "vacant") {
+	for e := within(t, events, "vacant"); e.Kind != locked.EventVacant || e.Revision == 1; e = within(t, events, "vacant") {
 	}
 	if err := n.SetValue(patient(t), "w"); err != nil {
 		t.Error(err)

@@ -11,8 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/server/hitch"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/hitch"
 )
 
 func node(t testing.TB, l *locked.Locker, path string, cfg locked.NodeConfig) *locked.Node {
@@ -380,10 +380,10 @@ func TestCheck(t *testing.T) {
 	}
 	var cause error
 	for range 5 { // the lease may end before, if the machine holds us up for long enough, but hardly each time
-		await(locked.Select)
+		await(locked.EventSelect)
 		sick <- true
-		cause = await(locked.Deselect).Cause
-		await(locked.Vacant)
+		cause = await(locked.EventDeselect).Cause
+		await(locked.EventVacant)
 		sick <- false
 		if cause != locked.ErrExpired {
 			break
@@ -392,7 +392,7 @@ func TestCheck(t *testing.T) {
 	if cause != locked.ErrUnhealthy {
 		t.Errorf("deselected for %v", cause)
 	}
-	await(locked.Select)
+	await(locked.EventSelect)
 	if err := n.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -435,7 +435,7 @@ func TestLeadWaitsForEtcd(t *testing.T) {
 	events := n.Events(t.Context())
 	done := lead(ctx, n, work(began))
 	for range 5 { // requests that fail, in more than one attempt
-		for e := within(t, events, "an error"); e.Kind != locked.Error; e = within(t, events, "an error") {
+		for e := within(t, events, "an error"); e.Kind != locked.EventError; e = within(t, events, "an error") {
 		}
 	}
 	s.start()

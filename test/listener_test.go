@@ -69,7 +69,7 @@ func (l *listener) String() string {
 	defer l.mu.Unlock()
 	var b strings.Builder
 	for i, e := range l.events {
-		if (e.Kind == locked.Ping || e.Kind == locked.Refresh) && i > 1 && (l.events[i-2].Kind == e.Kind || l.events[i-1].Kind == e.Kind) {
+		if (e.Kind == locked.EventPing || e.Kind == locked.EventRefresh) && i > 1 && (l.events[i-2].Kind == e.Kind || l.events[i-1].Kind == e.Kind) {
 			continue
 		}
 		fmt.Fprintf(&b, "\n\t%s %d %.300s", e.At.Format("05.000"), e.Revision, e)
@@ -150,26 +150,26 @@ func (l *listener) check() {
 			wrong("without time or path")
 		}
 		switch e.Kind {
-		case locked.Change, locked.Vacant:
+		case locked.EventChange, locked.EventVacant:
 			if e.Revision <= revision {
 				wrong(fmt.Sprintf("at revision %d after %d", e.Revision, revision))
 			}
 			revision = e.Revision
-			if e.Kind == locked.Change && e.Token < token {
+			if e.Kind == locked.EventChange && e.Token < token {
 				wrong("with a smaller token than before")
 			}
 			token = max(token, e.Token)
-		case locked.Select:
+		case locked.EventSelect:
 			if selected || e.Token == 0 || e.Token < token {
 				wrong("selected again, or with an old token")
 			}
 			selected = true
-		case locked.Deselect:
+		case locked.EventDeselect:
 			if !selected || e.Cause == nil {
 				wrong("deselected without being selected, or without a cause")
 			}
 			selected = false
-		case locked.Error:
+		case locked.EventError:
 			if e.Cause == nil {
 				wrong("without a cause")
 			}

@@ -14,9 +14,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/server/hitch"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/etcdtest"
+	"github.com/samcday/locked/internal/server/hitch"
 	"github.com/samcday/locked/internal/testhook"
 )
 

@@ -39,7 +39,7 @@ func TestMetrics(t *testing.T) {
 	}
 	events := nodes[0].Events(t.Context())
 	for e := range events { // until a renewal was measured
-		if e.Kind == locked.Refresh {
+		if e.Kind == locked.EventRefresh {
 			break
 		}
 	}

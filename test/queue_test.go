@@ -30,11 +30,11 @@ func TestOrderWithoutGap(t *testing.T) {
 	const handovers = 50
 	for turn := range handovers {
 		i := turn % len(nodes)
-		heard[i].await(locked.Select)
+		heard[i].await(locked.EventSelect)
 		stop(t, nodes[i])
 		start(t, nodes[i])
 	}
-	last := heard[handovers%len(nodes)].await(locked.Select)
+	last := heard[handovers%len(nodes)].await(locked.EventSelect)
 
 	var owners []string
 	for _, events := range e.history("/p", 1) {
@@ -100,7 +100,7 @@ func TestCloseHandsOver(t *testing.T) {
 	}
 	for i := range elections {
 		e.want(fmt.Sprint("/p", i), "other:::value of other")
-		heard[i].await(locked.Select)
+		heard[i].await(locked.EventSelect)
 	}
 	if got := len(e.keys("/p")); got != 2*elections || len(before) != 4*elections {
 		t.Errorf("%d keys before, %d after", len(before), got)
@@ -150,11 +150,11 @@ func TestNoHerd(t *testing.T) {
 	}
 
 	mortal.Close() // as a process that dies: it stops without a word
-	heard.await(locked.Select)
+	heard.await(locked.EventSelect)
 	// Whoever else would try has done so when it knows the new leader.
 	for _, n := range nodes {
 		heard := listen(t, n)
-		heard.await(locked.Change, of("0/0"))
+		heard.await(locked.EventChange, of("0/0"))
 	}
 	if n := written() - before; n != 1 {
 		t.Errorf("%d write transactions for one election", n)

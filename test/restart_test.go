@@ -20,8 +20,8 @@ func TestRestartWithinTTL(t *testing.T) {
 	a, b := candidateFor(t, locker(t, e.Endpoint()), "/p", "a", ttl), candidateFor(t, locker(t, e.Endpoint()), "/p", "b", ttl)
 	ea, eb, eo := listen(t, a), listen(t, b), observe(t, locker(t, e.Endpoint(), locked.WithTTL(time.Second)), "/p")
 	start(t, a, b)
-	selected := ea.await(locked.Select)
-	eo.await(locked.Change)
+	selected := ea.await(locked.EventSelect)
+	eo.await(locked.EventChange)
 	term, queued := e.only("/p:::term/"), e.only("/p:::queue/")
 
 	e.stop()
@@ -29,23 +29,23 @@ func TestRestartWithinTTL(t *testing.T) {
 	eventually(t, "both moved to a new lease", func() bool {
 		return e.only("/p:::term/").Lease != term.Lease && e.only("/p:::queue/").Lease != queued.Lease
 	})
-	ea.await(locked.Refresh, func(ev locked.Event) bool { return ev.Revision > term.ModRevision })
-	if n := ea.count(locked.Deselect); n != 0 || a.Token() != selected.Token {
+	ea.await(locked.EventRefresh, func(ev locked.Event) bool { return ev.Revision > term.ModRevision })
+	if n := ea.count(locked.EventDeselect); n != 0 || a.Token() != selected.Token {
 		t.Error("deselected, or the token changed:", a.Token())
 	}
 	if now := e.only("/p:::queue/"); now.CreateRevision != queued.CreateRevision {
 		t.Error("lost its place")
 	}
 	for _, events := range []*listener{ea, eb, eo} {
-		if n := events.count(locked.Change); n != 1 {
+		if n := events.count(locked.EventChange); n != 1 {
 			t.Errorf("%s was told of %d changes", events.name, n)
 		}
 		events.next = len(events.soFar())
-		events.await(locked.Ping)
+		events.await(locked.EventPing)
 	}
 	stop(t, a)
-	eb.await(locked.Select)
-	eo.await(locked.Change, of("b"))
+	eb.await(locked.EventSelect)
+	eo.await(locked.EventChange, of("b"))
 }
 
 // Laws 2 and 8: etcd is away for longer than the TTL. The leader steps down by itself, before its lease could end, and
@@ -60,30 +60,30 @@ func TestRestartAfterTTL(t *testing.T) {
 	believing(t, a, b)
 	ea, eb, es := listen(t, a), listen(t, b), listen(t, sibling)
 	start(t, a, b, sibling)
-	token := ea.await(locked.Select).Token
-	es.await(locked.Select)
+	token := ea.await(locked.EventSelect).Token
+	es.await(locked.EventSelect)
 	for range 2 {
 		e.stop()
 		stopped := time.Now()
-		es.await(locked.Deselect, because(locked.ErrExpired))
+		es.await(locked.EventDeselect, because(locked.ErrExpired))
 		eventually(t, "nobody is selected", func() bool { return !a.IsSelected() && !b.IsSelected() })
 		time.Sleep(time.Until(stopped.Add(2 * ttl))) // the outage itself
 		if a.IsSelected() || b.IsSelected() || sibling.IsSelected() {
 			t.Error("selected without etcd")
 		}
 		e.start()
-		es.await(locked.Select)
+		es.await(locked.EventSelect)
 		eventually(t, "somebody leads with a larger token, and the other one waits", func() bool {
 			return max(a.Token(), b.Token()) > token && len(e.keys("/p:::queue/")) == 1
 		})
 		token = max(a.Token(), b.Token())
 	}
-	if ea.count(locked.Deselect)+eb.count(locked.Deselect) < 2 {
+	if ea.count(locked.EventDeselect)+eb.count(locked.EventDeselect) < 2 {
 		t.Error("a leader was not told that it is none")
 	}
 	for _, events := range []*listener{ea, eb} {
 		events.next = len(events.soFar())
-		events.await(locked.Ping)
+		events.await(locked.EventPing)
 	}
 }
 
@@ -98,9 +98,9 @@ func TestCompactedWhileDisconnected(t *testing.T) {
 	a, b, c := candidate(t, l, "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b"), candidate(t, far, "/p", "c")
 	ec, eo, quiet := listen(t, c), observe(t, far, "/p"), observe(t, far, "/quiet")
 	start(t, a, c)
-	ec.await(locked.Change, of("a"))
-	eo.await(locked.Change, of("a"))
-	quiet.await(locked.Vacant)
+	ec.await(locked.EventChange, of("a"))
+	eo.await(locked.EventChange, of("a"))
+	quiet.await(locked.EventVacant)
 
 	w.cut()
 	start(t, b)
@@ -117,20 +117,20 @@ func TestCompactedWhileDisconnected(t *testing.T) {
 	}
 	w.heal()
 	for _, events := range []*listener{ec, eo} {
-		events.await(locked.Change, of("a"), value("other"))
-		if n := events.count(locked.Change); n != 2 {
+		events.await(locked.EventChange, of("a"), value("other"))
+		if n := events.count(locked.EventChange); n != 2 {
 			t.Errorf("%s was told of %d changes", events.name, n)
 		}
 	}
 	stop(t, a)
-	ec.await(locked.Select)
-	eo.await(locked.Change, of("c"))
-	if n := quiet.count(locked.Vacant); n != 1 {
+	ec.await(locked.EventSelect)
+	eo.await(locked.EventChange, of("c"))
+	if n := quiet.count(locked.EventVacant); n != 1 {
 		t.Errorf("the observer of /quiet was told %d times that it is vacant", n)
 	}
 	q := candidate(t, l, "/quiet", "q")
 	start(t, q)
-	quiet.await(locked.Change, of("q"))
+	quiet.await(locked.EventChange, of("q"))
 }
 
 // Law 2: a leader that is cut off from etcd steps down before another one is elected, and comes back into the queue when
@@ -143,18 +143,18 @@ func TestCutOffLeader(t *testing.T) {
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 	w.cut()
-	lost := ea.await(locked.Deselect, because(locked.ErrExpired))
-	won := eb.await(locked.Select)
+	lost := ea.await(locked.EventDeselect, because(locked.ErrExpired))
+	won := eb.await(locked.EventSelect)
 	if !lost.At.Before(won.At) {
 		t.Errorf("deselected at %v, the next one selected at %v", lost.At, won.At)
 	}
 	w.heal()
 	eventually(t, "a waits", func() bool { return len(e.keys("/p:::queue/")) == 1 })
-	ea.await(locked.Change, of("b"))
+	ea.await(locked.EventChange, of("b"))
 	stop(t, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 }
 
 // A short disconnect costs nobody anything.
@@ -165,27 +165,27 @@ func TestShortDisconnects(t *testing.T) {
 	a, b := candidate(t, locker(t, w.endpoint()), "/p", "a"), candidate(t, locker(t, w.endpoint()), "/p", "b")
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 	for i := range 5 {
 		w.cut()
 		w.heal()
 		if err := a.SetValue(patient(t), string(rune('A'+i))); err != nil {
 			t.Fatal(err)
 		}
-		eb.await(locked.Change, value(string(rune('A'+i))))
+		eb.await(locked.EventChange, value(string(rune('A'+i))))
 	}
-	if ea.count(locked.Deselect) != 0 {
+	if ea.count(locked.EventDeselect) != 0 {
 		t.Error("deselected")
 	}
 	w.cut()
 	stopped := make(chan error, 1)
 	go func() { stopped <- a.Stop(patient(t)) }()
-	ea.await(locked.Deselect, because(locked.ErrStopped)) // belief ends at once, the handover follows when it can
+	ea.await(locked.EventDeselect, because(locked.ErrStopped)) // belief ends at once, the handover follows when it can
 	w.heal()
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 }
 
 // An etcd that was replaced by an empty one says so little that candidates would wait for ever without a word: all who listen
@@ -208,12 +208,12 @@ func TestEtcdGoesBack(t *testing.T) {
 	n := candidateFor(t, l, "/p", "n", time.Second)
 	events, observer := listen(t, n), observe(t, locker(t, e.Endpoint(), locked.WithTTL(time.Second)), "/p")
 	wentBack := func(ev locked.Event) bool {
-		return ev.Kind == locked.Error && strings.Contains(ev.Cause.Error(), "has gone back")
+		return ev.Kind == locked.EventError && strings.Contains(ev.Cause.Error(), "has gone back")
 	}
 	start(t, n)
 	for _, heard := range []*listener{events, observer} {
 		for range 3 { // at one revision, which is not to go back
-			heard.await(locked.Ping)
+			heard.await(locked.EventPing)
 		}
 		if slices.ContainsFunc(heard.soFar(), wentBack) {
 			t.Errorf("%s heard that etcd has gone back", heard.name)
@@ -223,6 +223,6 @@ func TestEtcdGoesBack(t *testing.T) {
 	e.cfg.DataDir = t.TempDir()
 	e.start()
 	for _, heard := range []*listener{events, observer} {
-		heard.await(locked.Error, wentBack)
+		heard.await(locked.EventError, wentBack)
 	}
 }

@@ -18,12 +18,12 @@ func TestSingleLock(t *testing.T) {
 	e := server(t, etcdserver.Config{})
 	n := candidateFor(t, locker(t, e.Endpoint()), "/master", "node1", 20*time.Second)
 	events := listen(t, n)
-	if events.await(locked.Vacant); n.IsSelected() || n.ID() != "" || n.Token() != 0 || n.Remaining() != 0 {
+	if events.await(locked.EventVacant); n.IsSelected() || n.ID() != "" || n.Token() != 0 || n.Remaining() != 0 {
 		t.Error("elected before the start:", n.Leader())
 	}
 	start(t, n)
-	change := events.await(locked.Change)
-	selected := events.await(locked.Select)
+	change := events.await(locked.EventChange)
+	selected := events.await(locked.EventSelect)
 	e.want("/master", "node1:::value of node1")
 	if change.ID != "node1" || change.Value != "value of node1" || change.Token != selected.Token || change.Path != "/master" {
 		t.Error(change)
@@ -37,11 +37,11 @@ func TestSingleLock(t *testing.T) {
 	if n.LocalID() != "node1" || n.LocalValue() != "value of node1" || n.LocalData() != "node1:::value of node1" {
 		t.Error(n.LocalID(), n.LocalValue(), n.LocalData())
 	}
-	events.await(locked.Refresh)
-	events.await(locked.Ping)
+	events.await(locked.EventRefresh)
+	events.await(locked.EventPing)
 	stop(t, n)
-	events.await(locked.Deselect, because(locked.ErrStopped))
-	events.await(locked.Vacant)
+	events.await(locked.EventDeselect, because(locked.ErrStopped))
+	events.await(locked.EventVacant)
 	if n.IsSelected() || n.ID() != "" || n.Token() != 0 || n.Remaining() != 0 {
 		t.Error("elected after the stop:", n.Leader())
 	}
@@ -60,24 +60,24 @@ func TestCompetingLocks(t *testing.T) {
 	believing(t, a, b)
 	ea, eb, eo := listen(t, a), listen(t, b), observe(t, locker(t, e.Endpoint()), "/master")
 	start(t, a, b)
-	first := ea.await(locked.Select)
-	eb.await(locked.Change, of("a"))
-	eo.await(locked.Change, of("a"))
+	first := ea.await(locked.EventSelect)
+	eb.await(locked.EventChange, of("a"))
+	eo.await(locked.EventChange, of("a"))
 	if b.IsSelected() || b.ID() != "a" || b.Value() != "value of a" {
 		t.Error(b.IsSelected(), b.Leader())
 	}
 	checkCandidates(t, l, "/master", "a", "b")
 	stop(t, a)
-	second := eb.await(locked.Select)
+	second := eb.await(locked.EventSelect)
 	if second.Token <= first.Token {
 		t.Errorf("token %d follows %d", second.Token, first.Token)
 	}
 	eb.rewind()
 	for _, events := range []*listener{ea, eb, eo} {
-		if change := events.await(locked.Change, of("b")); change.Token != second.Token || change.Value != "value of b" {
+		if change := events.await(locked.EventChange, of("b")); change.Token != second.Token || change.Value != "value of b" {
 			t.Error(events.name, change)
 		}
-		if n := events.count(locked.Vacant); n > 1 {
+		if n := events.count(locked.EventVacant); n > 1 {
 			t.Errorf("%s saw %d vacancies", events.name, n)
 		}
 	}
@@ -147,7 +147,7 @@ func TestNeighbours(t *testing.T) {
 		nodes[i] = candidate(t, l, path, fmt.Sprint("of ", path))
 		events := listen(t, nodes[i])
 		start(t, nodes[i])
-		events.await(locked.Select)
+		events.await(locked.EventSelect)
 		e.want(path, nodes[i].LocalData())
 	}
 	got, err := l.Elections(t.Context(), "/a")
@@ -171,7 +171,7 @@ func TestNeighbours(t *testing.T) {
 		t.Error(all, err)
 	}
 	events := listen(t, nodes[1])
-	events.await(locked.Select)
+	events.await(locked.EventSelect)
 	stop(t, nodes[0])
 	e.want("/a/b", nodes[1].LocalData())
 	for _, n := range nodes[1:] {
@@ -215,7 +215,7 @@ func TestStartAgain(t *testing.T) {
 	token := int64(0)
 	for range 5 {
 		start(t, n)
-		if s := events.await(locked.Select); s.Token <= token {
+		if s := events.await(locked.EventSelect); s.Token <= token {
 			t.Errorf("token %d follows %d", s.Token, token)
 		} else {
 			token = s.Token
@@ -227,8 +227,8 @@ func TestStartAgain(t *testing.T) {
 		}
 		stop(t, n)
 		stop(t, n)
-		events.await(locked.Deselect, because(locked.ErrStopped))
-		events.await(locked.Vacant)
+		events.await(locked.EventDeselect, because(locked.ErrStopped))
+		events.await(locked.EventVacant)
 	}
 	start(t, same)
 	stop(t, same)
@@ -247,17 +247,17 @@ func TestSameID(t *testing.T) {
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	first := ea.await(locked.Select)
+	first := ea.await(locked.EventSelect)
 	if b.IsSelected() {
 		t.Error("both are selected")
 	}
 	stop(t, a)
-	if second := eb.await(locked.Select); second.Token <= first.Token {
+	if second := eb.await(locked.EventSelect); second.Token <= first.Token {
 		t.Error(first, second)
 	}
 	start(t, a)
 	stop(t, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 }
 
 // SetValue changes the value of a leader and of one that waits, in etcd and as an event: the token and the place in the
@@ -279,7 +279,7 @@ func TestSetValue(t *testing.T) {
 	}
 	set(a, "before the start")
 	start(t, a, b, c)
-	selected := ea.await(locked.Select)
+	selected := ea.await(locked.EventSelect)
 	if selected.Value != "before the start" {
 		t.Error(selected)
 	}
@@ -289,11 +289,11 @@ func TestSetValue(t *testing.T) {
 	e.want("/p", "a:::leading")
 	e.want(string(e.only("/p:::term/").Key), "a:::leading")
 	for _, events := range []*listener{ea, eb, eo} {
-		if change := events.await(locked.Change, value("leading")); change.Token != selected.Token || change.ID != "a" {
+		if change := events.await(locked.EventChange, value("leading")); change.Token != selected.Token || change.ID != "a" {
 			t.Error(events.name, change)
 		}
 	}
-	if a.Token() != selected.Token || a.Value() != "leading" || ea.count(locked.Deselect) != 0 {
+	if a.Token() != selected.Token || a.Value() != "leading" || ea.count(locked.EventDeselect) != 0 {
 		t.Error(a.Token(), a.Leader())
 	}
 	candidates, err := l.Candidates(t.Context(), "/p")
@@ -304,14 +304,14 @@ func TestSetValue(t *testing.T) {
 		t.Error("lost its place:", queued[0], now)
 	}
 	stop(t, a)
-	eb.await(locked.Select, value("waiting"))
+	eb.await(locked.EventSelect, value("waiting"))
 	e.want("/p", "b:::waiting")
 
 	set(a, "stopped")
 	start(t, a)
 	stop(t, b)
 	stop(t, c)
-	ea.await(locked.Select, value("stopped"))
+	ea.await(locked.EventSelect, value("stopped"))
 
 	var bad *locked.ConfigError
 	if err := a.SetValue(t.Context(), ""); !errors.As(err, &bad) || a.LocalValue() != "stopped" {
@@ -336,7 +336,7 @@ func TestSetValueOften(t *testing.T) {
 	if err := a.SetValue(t.Context(), "the last"); err != nil {
 		t.Fatal(err)
 	}
-	events.await(locked.Change, value("the last"))
+	events.await(locked.EventChange, value("the last"))
 	if !a.IsSelected() {
 		t.Error("not selected any more")
 	}
@@ -350,25 +350,25 @@ func TestStopWithoutWaiting(t *testing.T) {
 	believing(t, a, b)
 	ea, eb := listen(t, a), listen(t, b)
 	start(t, a, b)
-	ea.await(locked.Select)
+	ea.await(locked.EventSelect)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := a.Stop(ended); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	ea.await(locked.Deselect, because(locked.ErrStopped))
+	ea.await(locked.EventDeselect, because(locked.ErrStopped))
 	if a.IsSelected() {
 		t.Error("still selected")
 	}
-	eb.await(locked.Select)
-	if eb.count(locked.Vacant) > 1 {
+	eb.await(locked.EventSelect)
+	if eb.count(locked.EventVacant) > 1 {
 		t.Error("a gap")
 	}
 
 	// A start waits for the stop to be done, whoever asked for that.
 	b.Stop(ended)
 	start(t, b)
-	eb.await(locked.Select)
+	eb.await(locked.EventSelect)
 }
 
 // Start with a context that has ended, or that ends meanwhile, leaves nothing in etcd and can be repeated.

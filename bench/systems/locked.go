@@ -26,7 +26,7 @@ func (c lockedClient) Observe(ctx context.Context, path string, told func(string
 	first := <-events
 	go func() {
 		for e := first; e.Kind != 0; e = <-events {
-			if e.Kind == locked.Change {
+			if e.Kind == locked.EventChange {
 				told(e.ID)
 			}
 		}
@@ -46,7 +46,7 @@ func (c lockedCandidate) Campaign(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for e := range c.Events(ctx) {
-		if e.Kind == locked.Select {
+		if e.Kind == locked.EventSelect {
 			return nil
 		}
 	}

@@ -99,13 +99,13 @@ func TestPrintEvent(t *testing.T) {
 	var b bytes.Buffer
 	p := &eventPrinter{w: &b, format: text, all: true}
 	for _, e := range []locked.Event{
-		{Kind: locked.Vacant, Path: "/a", At: at},
-		{Kind: locked.Change, Path: "/a", ID: "x", Value: "two\nlines", Token: 7, At: at},
-		{Kind: locked.Select, Path: "/a", ID: "x", Token: 7, At: at},
-		{Kind: locked.Refresh, Path: "/a", ID: "x", Token: 7, At: at},
-		{Kind: locked.Ping, Path: "/a", ID: "x", Token: 7, At: at},
-		{Kind: locked.Deselect, Path: "/a", ID: "x", Token: 7, Cause: locked.ErrExpired, At: at},
-		{Kind: locked.Error, Path: "/a", Cause: errors.New("no luck"), At: at},
+		{Kind: locked.EventVacant, Path: "/a", At: at},
+		{Kind: locked.EventChange, Path: "/a", ID: "x", Value: "two\nlines", Token: 7, At: at},
+		{Kind: locked.EventSelect, Path: "/a", ID: "x", Token: 7, At: at},
+		{Kind: locked.EventRefresh, Path: "/a", ID: "x", Token: 7, At: at},
+		{Kind: locked.EventPing, Path: "/a", ID: "x", Token: 7, At: at},
+		{Kind: locked.EventDeselect, Path: "/a", ID: "x", Token: 7, Cause: locked.ErrExpired, At: at},
+		{Kind: locked.EventError, Path: "/a", Cause: errors.New("no luck"), At: at},
 	} {
 		if err := p.print(e); err != nil {
 			t.Fatal(err)

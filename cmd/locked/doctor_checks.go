@@ -61,13 +61,7 @@ func (x *examination) checkPath() error {
 	if x.path == "" {
 		return nil
 	}
-	ended, cancel := context.WithCancel(context.Background())
-	cancel() // names are looked at first, and etcd is not asked
-	var config *locked.ConfigError
-	if _, err := x.l.Leader(ended, x.path); errors.As(err, &config) {
-		return config
-	}
-	return nil
+	return locked.CheckPath(x.path)
 }
 
 // report tells what was found, and counts what fails.

@@ -17,7 +17,7 @@ import (
 func TestSameNames(t *testing.T) {
 	leader := locked.Leader{Path: "/a", ID: "a", Value: "v", Token: 1, Revision: 2}
 	candidate := locked.Candidate{ID: "a", Value: "v", Token: 1, Revision: 2}
-	event := locked.Event{Kind: locked.Change, Path: "/a", ID: "a", Value: "v", Token: 1, Revision: 2, Cause: locked.ErrExpired, At: time.Now()}
+	event := locked.Event{Kind: locked.EventChange, Path: "/a", ID: "a", Value: "v", Token: 1, Revision: 2, Cause: locked.ErrExpired, At: time.Now()}
 	for _, test := range []struct {
 		command string
 		prints  any

@@ -55,7 +55,7 @@ type eventPrinter struct {
 }
 
 func (p *eventPrinter) print(e locked.Event) error {
-	if !p.all && (e.Kind == locked.Ping || e.Kind == locked.Refresh) {
+	if !p.all && (e.Kind == locked.EventPing || e.Kind == locked.EventRefresh) {
 		return nil
 	}
 	if p.format == jsonForm {
@@ -85,17 +85,17 @@ func (p *eventPrinter) printAll(events <-chan locked.Event, giveUp func()) (err 
 // sentence says in words what happened.
 func sentence(e locked.Event) string {
 	switch e.Kind {
-	case locked.Change:
+	case locked.EventChange:
 		return fmt.Sprintf("%s is elected: value %q, token %d", e.ID, e.Value, e.Token)
-	case locked.Vacant:
+	case locked.EventVacant:
 		return "nobody is elected"
-	case locked.Select:
+	case locked.EventSelect:
 		return fmt.Sprintf("%s leads from now on: token %d", e.ID, e.Token)
-	case locked.Deselect:
+	case locked.EventDeselect:
 		return fmt.Sprintf("%s does not lead any more: %s", e.ID, cause(e))
-	case locked.Refresh:
+	case locked.EventRefresh:
 		return fmt.Sprintf("%s has renewed its lease: token %d", e.ID, e.Token)
-	case locked.Ping:
+	case locked.EventPing:
 		return fmt.Sprintf("%s is alive: token %d", e.ID, e.Token)
 	}
 	return cause(e)

@@ -37,9 +37,9 @@ func (r *reactor) run(ctx context.Context, events <-chan locked.Event) {
 			switch {
 			case !ok:
 				events = nil
-			case e.Kind == locked.Change || e.Kind == locked.Vacant:
+			case e.Kind == locked.EventChange || e.Kind == locked.EventVacant:
 				r.note(e)
-			case e.Kind == locked.Error:
+			case e.Kind == locked.EventError:
 				r.log.Warn("going on in spite of an error", "path", e.Path, "error", e.Cause)
 			}
 		case <-running:

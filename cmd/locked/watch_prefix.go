@@ -63,7 +63,7 @@ func (f *finder) search(ctx context.Context) {
 func (f *finder) list(ctx context.Context) bool {
 	list, err := standings(ctx, f.client, f.conn, f.prefix)
 	if err != nil {
-		f.tell(ctx, locked.Event{Kind: locked.Error, Path: f.prefix, Cause: err, At: time.Now()})
+		f.tell(ctx, locked.Event{Kind: locked.EventError, Path: f.prefix, Cause: err, At: time.Now()})
 		return false
 	}
 	for _, s := range list {

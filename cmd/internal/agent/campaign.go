@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -49,11 +48,11 @@ type eventData struct {
 // newEventData leaves the value out of what comes all the time.
 func newEventData(e locked.Event, s *standing) eventData {
 	d := eventData{Kind: e.Kind, Path: e.Path, ID: e.ID, Token: e.Token, Revision: e.Revision, At: e.At, standing: s}
-	if e.ID != "" && (e.Kind == locked.Change || e.Kind == locked.Select || e.Kind == locked.Deselect) {
+	if e.ID != "" && (e.Kind == locked.EventChange || e.Kind == locked.EventSelect || e.Kind == locked.EventDeselect) {
 		d.Value, d.Base64 = encodeValue(e.Value)
 	}
 	if e.Cause != nil {
-		d.Cause, d.Reason = e.Cause.Error(), reasonOf(e.Cause)
+		d.Cause, d.Reason = e.Cause.Error(), locked.CauseName(e.Cause)
 	}
 	return d
 }
@@ -64,19 +63,6 @@ func encodeValue(v string) (plain *string, encoded string) {
 		return &v, ""
 	}
 	return nil, base64.StdEncoding.EncodeToString([]byte(v))
-}
-
-// reasonOf is one word for the end of a term.
-func reasonOf(cause error) string {
-	for reason, err := range map[string]error{
-		"expired": locked.ErrExpired, "transferred": locked.ErrTransferred, "stopped": locked.ErrStopped,
-		"removed": locked.ErrRemoved, "unhealthy": locked.ErrUnhealthy,
-	} {
-		if errors.Is(cause, err) {
-			return reason
-		}
-	}
-	return ""
 }
 
 // What a connection that its peer closes means.
@@ -315,9 +301,9 @@ func (c *candidacy) ending() string {
 // addEvent prepares an event. What it promises counts from now.
 func (c *candidacy) addEvent(s *stream, e locked.Event) error {
 	switch e.Kind {
-	case locked.Select:
+	case locked.EventSelect:
 		c.tell(e.Token)
-	case locked.Deselect:
+	case locked.EventDeselect:
 		c.tell(0)
 	}
 	return s.add(e.Kind.String(), e.Revision, newEventData(e, c.standing(s.direct)))

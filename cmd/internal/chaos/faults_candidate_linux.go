@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/samcday/locked/internal/server/cluster"
 	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/server/cluster"
 )
 
 var candidateFaults = map[string]candidateFault{

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/samcday/locked/internal/server/cluster"
 	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/server/cluster"
 )
 
 var memberFaults = map[string]memberFault{

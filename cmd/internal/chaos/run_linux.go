@@ -13,8 +13,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
-	"github.com/samcday/locked/internal/server/cluster"
 	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/server/cluster"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/samcday/locked/internal/server/cluster"
 	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/server/cluster"
 )
 
 // stage is where faults are made.

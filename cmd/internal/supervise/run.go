@@ -145,7 +145,7 @@ func (r *Run) look(ctx context.Context) (unreached, err error) {
 // giveWay gives up when it turns out that somebody else was faster.
 func (r *Run) giveWay(ctx context.Context) {
 	for e := range r.node.Events(ctx) {
-		if e.Kind == locked.Change && e.ID != r.node.LocalID() {
+		if e.Kind == locked.EventChange && e.ID != r.node.LocalID() {
 			r.giveUp(fmt.Errorf("%w: %s leads %s", ErrNotInTime, e.ID, r.cfg.Path))
 		}
 	}
@@ -262,9 +262,9 @@ func (r *Run) complain(ctx context.Context) {
 	last := ""
 	for e := range r.node.Events(ctx) {
 		switch {
-		case e.Kind == locked.Refresh || e.Kind == locked.Ping:
+		case e.Kind == locked.EventRefresh || e.Kind == locked.EventPing:
 			last = ""
-		case e.Kind == locked.Error && e.Cause.Error() != last:
+		case e.Kind == locked.EventError && e.Cause.Error() != last:
 			last = e.Cause.Error()
 			r.cfg.Log.Warn("trouble with the election", "path", r.cfg.Path, "error", e.Cause)
 		}

@@ -49,11 +49,11 @@ func (r *Run) tellStopping() {
 // status says in words how the run stands after an event.
 func (r *Run) status(e locked.Event) string {
 	switch {
-	case e.Kind == locked.Select:
+	case e.Kind == locked.EventSelect:
 		return fmt.Sprintf("Leads %s with token %d", e.Path, e.Token)
-	case e.Kind == locked.Change && e.ID != r.node.LocalID():
+	case e.Kind == locked.EventChange && e.ID != r.node.LocalID():
 		return fmt.Sprintf("Waits at %s: %s leads", e.Path, e.ID)
-	case e.Kind == locked.Deselect, e.Kind == locked.Vacant:
+	case e.Kind == locked.EventDeselect, e.Kind == locked.EventVacant:
 		return "Nobody leads " + e.Path
 	}
 	return ""

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/cmd/internal/guard"
+	"github.com/samcday/locked/internal/clock"
 )
 
 // term runs the program for one term, and returns when nothing of it is alive.
