@@ -98,10 +98,14 @@ func (s *stage) add(ctx context.Context, server string) error {
 	if err != nil {
 		return err
 	}
+	language, err := s.language(ctx, dir)
+	if err != nil {
+		return err
+	}
 	if _, err := s.output(ctx, dir, "go", "get", library+"@"+version, library+"/metrics@"+version); err != nil {
 		return err
 	}
-	after, err := s.modules(ctx, dir)
+	after, err := s.modules(ctx, dir, "-tags", "withlocked")
 	if err != nil {
 		return err
 	}
@@ -110,7 +114,11 @@ func (s *stage) add(ctx context.Context, server string) error {
 			return fmt.Errorf("the library raises %s of a program from %s to %s", path, was, is)
 		}
 	}
-	fmt.Printf("a program with etcd's client 3.5.21: %d modules, with the library and metrics %d, none of its own raised\n", len(before), len(after))
+	if is, err := s.language(ctx, dir); err != nil || is != language {
+		return fmt.Errorf("the library raises the program's Go from %s to %s: %w", language, is, err)
+	}
+	fmt.Printf("a program with etcd's client 3.5.21, gRPC 1.64 and Prometheus' client 1.19 is built from %d modules, with the library and metrics from %d; "+
+		"none of its own is raised\n", len(before), len(after))
 	if _, err := s.output(ctx, dir, "go", "build", "-tags", "withlocked", "-o", "program", "."); err != nil {
 		return err
 	}
@@ -119,18 +127,25 @@ func (s *stage) add(ctx context.Context, server string) error {
 	return err
 }
 
-// modules gives the versions of all modules of the program, and of Go.
-func (s *stage) modules(ctx context.Context, dir string) (map[string]string, error) {
-	list, err := s.output(ctx, dir, "go", "list", "-m", "-f", "{{.Path}} {{if .Main}}go{{.GoVersion}}{{else}}{{.Version}}{{end}}", "all")
+// modules gives the versions of the modules that the program is built from.
+func (s *stage) modules(ctx context.Context, dir string, tags ...string) (map[string]string, error) {
+	args := append([]string{"list", "-deps", "-f", "{{with .Module}}{{.Path}} {{.Version}}{{end}}"}, tags...)
+	list, err := s.output(ctx, dir, "go", append(args, ".")...)
 	if err != nil {
 		return nil, err
 	}
 	all := map[string]string{}
 	for line := range strings.Lines(list) {
-		path, version, _ := strings.Cut(strings.TrimSpace(line), " ")
-		all[path] = version
+		if path, version, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			all[path] = version
+		}
 	}
 	return all, nil
+}
+
+// language is the version of Go that the program's go.mod names.
+func (s *stage) language(ctx context.Context, dir string) (string, error) {
+	return s.output(ctx, dir, "go", "list", "-m", "-f", "{{.GoVersion}}")
 }
 
 // elect runs the program against an etcd.
