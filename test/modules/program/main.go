@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 )
 
@@ -17,6 +18,11 @@ func size() (int, error) {
 		return 0, fmt.Errorf("%d bytes, want %d: %w", len(raw), kv.Size(), err)
 	}
 	return len(raw), nil
+}
+
+// connect is how the program has spoken to etcd all along.
+func connect(endpoint string) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
 }
 
 func main() {

@@ -24,7 +24,7 @@ func run(registry prometheus.Registerer) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	client, err := clientv3.New(clientv3.Config{Endpoints: os.Args[1:2]})
+	client, err := connect(os.Args[1])
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func expiry(ctx context.Context, l *locked.Locker) error {
 	if err != nil {
 		return err
 	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: os.Args[1:2]})
+	client, err := connect(os.Args[1])
 	if err != nil {
 		return err
 	}
