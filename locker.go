@@ -44,6 +44,7 @@ type Locker struct {
 
 	// Owned by the loop.
 	closing       bool
+	gaveUp        bool // on work that goes on
 	askedVersions bool
 	contests      map[string]*contest
 	keepers       map[time.Duration][]*keeper
@@ -230,12 +231,20 @@ func (l *Locker) spawn(f func()) {
 // logPatience is how long Close waits for a log handler.
 const logPatience = time.Second
 
-// Close stops all nodes and hands over what they lead, as [Node.Stop] does, until ctx ends; then it ends everything that
-// the locker has running, and the channels of its subscribers. Its leases are revoked once nothing is left on them, so
-// that nothing of ours is left in etcd; if that cannot be known in time they end by themselves within a TTL. The error is
-// that of the context if not everything could be handed over, or what etcd refused: see [Node.Stop].
+// Close stops all nodes and hands over what they lead, as [Node.Stop] does; then it ends everything that the locker has running,
+// and the channels of its subscribers. Its leases are revoked once nothing is left on them, so that nothing of ours is left in
+// etcd; if that cannot be known in time they end by themselves within a TTL.
+//
+// Work that [Node.Lead] guards has as long as ctx lives to end: what goes on then keeps its lease until that runs out, and the
+// error is that of ctx. The handing over itself has up to the request timeout, however long ctx lives, and also if it has ended
+// before: if etcd does not answer in that time the error is [ErrUnreachable]. What etcd refuses is returned too: see [Node.Stop].
+// It returns [ErrInLead] to a function that it would wait for, and closes nothing.
 func (l *Locker) Close(ctx context.Context) error {
-	err := l.ask(ctx, l.close, func(err error, answer func(error)) { answer(err) })
+	caller := goroutine()
+	err := l.ask(ctx, func(answer func(error)) { l.close(caller, answer) }, func(err error, _ func(error)) { l.hurry(err) })
+	if errors.Is(err, ErrInLead) {
+		return err
+	}
 	if errors.Is(err, ErrClosed) && l.handedOver.Load() {
 		err = nil // an earlier call has done it
 	}
@@ -253,8 +262,34 @@ func (l *Locker) Close(ctx context.Context) error {
 	return err
 }
 
+// hurry does not wait any more for work that goes on.
+func (l *Locker) hurry(err error) {
+	for _, c := range l.contests {
+		for _, n := range c.nodes {
+			if n.works() {
+				l.gaveUp = true
+				answerAll(&n.leaving, err)
+			}
+		}
+	}
+}
+
+// inLead reports whether a goroutine runs the work of a node's term, of that path or of any.
+func (l *Locker) inLead(caller int64, path string) bool {
+	for _, c := range l.contests {
+		if (path == "" || c.path == path) && slices.ContainsFunc(c.nodes, func(n *Node) bool { return n.inLead(caller) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // close stops the nodes, and answers when they are all gone and the leases revoked.
-func (l *Locker) close(answer func(error)) {
+func (l *Locker) close(caller int64, answer func(error)) {
+	if l.inLead(caller, "") {
+		answer(ErrInLead)
+		return
+	}
 	l.closing = true
 	left := 1
 	var refused error
@@ -264,9 +299,11 @@ func (l *Locker) close(answer func(error)) {
 		}
 		if left--; left == 0 {
 			ids := l.leaseIDs()
-			l.handedOver.Store(true)
+			l.handedOver.Store(!l.gaveUp && !errors.Is(refused, ErrUnreachable))
 			l.spawn(func() {
-				l.revoke(ids)
+				if !errors.Is(refused, ErrUnreachable) {
+					l.revoke(ids)
+				}
 				answer(refused)
 			})
 		}

@@ -89,6 +89,10 @@ func (n *Node) stop(cause election.Cause, answer func(error)) {
 	}
 	n.leaving = append(n.leaving, answer)
 	if n.stopping {
+		if n.unanswered { // etcd was given its time, and may be back by now
+			n.unanswered = false
+			n.leaveBy.Reset(n.l.timeout / 10)
+		}
 		return
 	}
 	n.stopping = true
@@ -97,7 +101,39 @@ func (n *Node) stop(cause election.Cause, answer func(error)) {
 	if n.running && n.candidate.Gone() { // it was out of the queue before
 		n.gone()
 	}
+	n.hurry()
 }
+
+// hurry bounds the time in which a node that stops has to be gone, once its work does not keep it any more. Those who wait are
+// answered then, and it goes on leaving.
+func (n *Node) hurry() {
+	if !n.running || !n.stopping || n.works() {
+		return
+	}
+	if n.leaveBy == nil {
+		var timer *time.Timer
+		timer = time.AfterFunc(n.l.timeout, func() {
+			n.l.post(func() {
+				if n.leaveBy == timer {
+					n.unanswered = true
+					n.hurry()
+				}
+			})
+		})
+		n.leaveBy = timer
+	}
+	if !n.unanswered || len(n.leaving) == 0 {
+		return
+	}
+	err := n.l.unreached()
+	if n.failure != nil {
+		err = fmt.Errorf("%w: %w", err, n.failure)
+	}
+	answerAll(&n.leaving, err)
+}
+
+// works reports whether leadership is not handed over because of the work of a term.
+func (n *Node) works() bool { return n.term != nil && n.frozen != givenUp }
 
 func (n *Node) set(value string, answer func(error)) {
 	if n.l.closing {
@@ -126,6 +162,7 @@ func (n *Node) step(in election.Input) {
 	}
 	if n.running {
 		n.follow()
+		n.hurry()
 	}
 }
 
@@ -303,6 +340,10 @@ func (n *Node) gone() {
 		return
 	}
 	n.running, n.stopping = false, false
+	if n.leaveBy != nil {
+		n.leaveBy.Stop()
+		n.leaveBy, n.unanswered = nil, false
+	}
 	n.keeper.leave(n)
 	n.keeper = nil
 	if n.checks != nil {

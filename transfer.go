@@ -32,7 +32,8 @@ var (
 //
 // It returns [ErrNoLeader], [ErrNoCandidate], [ErrTransferPending], [ErrTransferFailed], [ErrUnreachable], [ErrClosed], what
 // etcd refused, or the context's error when the leader did not obey in time; the request then vanishes, though a leader that
-// has begun to obey may still hand over. Without a deadline it waits for as long as the leader's work takes.
+// has begun to obey may still hand over. Without a deadline it waits for as long as the leader's work takes: to the function of
+// [Node.Lead] whose own term that is it returns [ErrInLead].
 func (l *Locker) Transfer(ctx context.Context, path, id string) error {
 	if err := CheckPath(path); err != nil {
 		return err
@@ -44,6 +45,17 @@ func (l *Locker) Transfer(ctx context.Context, path, id string) error {
 	}
 	if l.ctx.Err() != nil {
 		return ErrClosed
+	}
+	caller := goroutine()
+	own := func(answer func(error)) {
+		if l.inLead(caller, path) {
+			answer(ErrInLead)
+		} else {
+			answer(nil)
+		}
+	}
+	if err := l.ask(ctx, own, func(err error, answer func(error)) { answer(err) }); errors.Is(err, ErrInLead) {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

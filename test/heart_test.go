@@ -305,6 +305,7 @@ func TestLeadInLongOutage(t *testing.T) {
 		<-done
 		r.off()
 		m.link.reset()
+		time.Sleep(a.ttl) // what is left goes by itself
 	})
 }
 
