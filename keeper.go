@@ -284,7 +284,7 @@ func (l *Locker) revoke(ids []int64) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
 	var all sync.WaitGroup
-	slots := make(chan struct{}, requestsUnderWay)
+	slots := make(chan struct{}, 16)
 	for _, id := range ids {
 		slots <- struct{}{}
 		all.Add(1)

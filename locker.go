@@ -48,7 +48,7 @@ type Locker struct {
 	askedVersions bool
 	contests      map[string]*contest
 	keepers       map[time.Duration][]*keeper
-	orders
+	batches       *etcd.Batches
 	believers
 	streams
 	proofs
@@ -133,13 +133,13 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 		client: client, etcd: conn,
 		log: log, records: records, clock: hooks.Clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
 		ctx: ctx, cancel: cancel, box: newMailbox[func()](), closed: make(chan struct{}),
-		orders:    newOrders(),
 		counters:  counters{ends: map[error]int64{}},
 		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
 		streams:   streams{open: map[*stream]struct{}{}},
 		proofs:    proofs{waiting: map[time.Duration][]claim{}, beats: map[time.Duration]time.Duration{}},
 		contests:  map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}
+	l.batches = etcd.NewBatches(conn, l.host())
 	l.watchdog = newWatchdog(l.clock)
 	l.beat.timer = stoppedTimer()
 	l.tasks.Add(1)
@@ -148,6 +148,11 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 		hooks.Loop(l.post)
 	}
 	return l, nil
+}
+
+// host is what the loop is to those below that keep something.
+func (l *Locker) host() etcd.Host {
+	return etcd.Host{Context: l.ctx, Clock: l.clock, Log: l.log, Post: l.post, Spawn: l.spawn}
 }
 
 // run is the loop: everything that the nodes, their leases and their watches know is touched by it alone.

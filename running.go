@@ -187,7 +187,7 @@ func (n *Node) do(a election.Action) {
 
 // commit sends the candidate's transaction, and tells it what came of it.
 func (n *Node) commit(a election.Action) {
-	n.l.submit(n.path, a.Txn, func(r etcd.Result) { n.committed(a, r) })
+	n.l.batches.Submit(n.path, a.Txn, func(r etcd.Result) { n.committed(a, r) })
 }
 
 func (n *Node) committed(a election.Action, r etcd.Result) {

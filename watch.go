@@ -194,7 +194,7 @@ func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
 // complainAsRead tells why a watch is forbidden as etcd tells it of a read of the same keys: before 3.5.6 it says "permission
 // denied" of a watch whatever is wrong with the user.
 func (f *feed) complainAsRead(err error) {
-	f.l.submit(f.c.path, f.readTxn(), func(r etcd.Result) {
+	f.l.batches.Submit(f.c.path, f.readTxn(), func(r etcd.Result) {
 		if f.over() {
 			return
 		}
@@ -220,7 +220,7 @@ func (f *feed) readTxn() election.Txn {
 
 // read reads the state once the watch is open, for as long as that takes.
 func (f *feed) read(attempt int) {
-	f.l.submit(f.c.path, f.readTxn(), func(r etcd.Result) {
+	f.l.batches.Submit(f.c.path, f.readTxn(), func(r etcd.Result) {
 		switch {
 		case f.over():
 		case r.Err == nil:
