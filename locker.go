@@ -49,9 +49,9 @@ type Locker struct {
 	contests      map[string]*contest
 	keepers       map[time.Duration][]*keeper
 	batches       *etcd.Batches
+	leases        *etcd.Leases
 	believers
 	streams
-	proofs
 
 	watchdog *watchdog
 
@@ -136,10 +136,10 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 		counters:  counters{ends: map[error]int64{}},
 		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
 		streams:   streams{open: map[*stream]struct{}{}},
-		proofs:    proofs{waiting: map[time.Duration][]claim{}, beats: map[time.Duration]time.Duration{}},
 		contests:  map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}
 	l.batches = etcd.NewBatches(conn, l.host())
+	l.leases = etcd.NewLeases(conn, l.host(), l.counters.verification.add)
 	l.watchdog = newWatchdog(l.clock)
 	l.beat.timer = stoppedTimer()
 	l.tasks.Add(1)
@@ -307,7 +307,7 @@ func (l *Locker) close(caller int64, answer func(error)) {
 			l.handedOver.Store(!l.gaveUp && !errors.Is(refused, ErrUnreachable))
 			l.spawn(func() {
 				if !errors.Is(refused, ErrUnreachable) {
-					l.revoke(ids)
+					l.leases.Revoke(ids)
 				}
 				answer(refused)
 			})

@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 )
@@ -175,7 +176,7 @@ func (n *Node) do(a election.Action) {
 	case election.Deselect:
 		n.deselected(causes[a.Cause])
 	case election.Wait:
-		time.AfterFunc(delay(a.Attempt, time.Second), func() {
+		time.AfterFunc(clock.Backoff(a.Attempt, time.Second), func() {
 			n.l.post(func() { n.step(election.Input{What: election.Woke}) })
 		})
 	case election.Foreign:

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/etcd"
 )
 
@@ -109,7 +110,7 @@ func (s *stream) ended(err error) {
 	s.l.log.Info("watch stream ended", "watches", len(s.feeds), "error", err)
 	orphans := s.leave()
 	s.l.streamFailed(orphans)
-	time.AfterFunc(delay(s.l.streams.failures, time.Second), func() {
+	time.AfterFunc(clock.Backoff(s.l.streams.failures, time.Second), func() {
 		s.l.post(func() {
 			for _, f := range orphans {
 				f.open()

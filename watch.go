@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 )
@@ -188,7 +189,7 @@ func (f *feed) refused(resp *etcdserverpb.WatchResponse) {
 	case etcd.Final(err):
 		f.complain("watch", err)
 	}
-	time.AfterFunc(delay(f.failures, time.Second), func() { f.l.post(f.open) })
+	time.AfterFunc(clock.Backoff(f.failures, time.Second), func() { f.l.post(f.open) })
 }
 
 // complainAsRead tells why a watch is forbidden as etcd tells it of a read of the same keys: before 3.5.6 it says "permission
@@ -230,7 +231,7 @@ func (f *feed) read(attempt int) {
 			if etcd.Final(r.Err) {
 				f.complain("read", r.Err)
 			}
-			time.AfterFunc(delay(attempt, time.Second), func() {
+			time.AfterFunc(clock.Backoff(attempt, time.Second), func() {
 				f.l.post(func() {
 					if !f.over() {
 						f.read(attempt + 1)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -18,10 +17,10 @@ type Conn struct {
 	KV      clientv3.KV      // with the prefix
 	Watcher clientv3.Watcher // with the prefix
 	Prefix  string           // before every key
-	Leases  etcdserverpb.LeaseClient
 	Watches etcdserverpb.WatchClient
 
 	client  *clientv3.Client
+	leases  etcdserverpb.LeaseClient
 	kv      etcdserverpb.KVClient
 	timeout time.Duration
 }
@@ -50,7 +49,7 @@ func New(client *clientv3.Client, prefix string, timeout time.Duration) (*Conn, 
 	}
 	c := &Conn{
 		KV: client.KV, Watcher: client.Watcher, Prefix: prefix, client: client, timeout: timeout,
-		Leases: etcdserverpb.NewLeaseClient(rpc), Watches: etcdserverpb.NewWatchClient(rpc), kv: etcdserverpb.NewKVClient(rpc),
+		leases: etcdserverpb.NewLeaseClient(rpc), Watches: etcdserverpb.NewWatchClient(rpc), kv: etcdserverpb.NewKVClient(rpc),
 	}
 	if prefix != "" {
 		c.KV, c.Watcher = namespace.NewKV(client.KV, prefix), namespace.NewWatcher(client.Watcher, prefix)
@@ -72,21 +71,4 @@ func (c *Conn) Version(ctx context.Context, endpoint string) (string, error) {
 		return "", err
 	}
 	return s.Version, nil
-}
-
-// KeysOn gives the names of the keys on a lease.
-func (c *Conn) KeysOn(ctx context.Context, lease int64) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	resp, err := c.Leases.LeaseTimeToLive(ctx, &etcdserverpb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, AnySize)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, k := range resp.Keys {
-		if key, ok := strings.CutPrefix(string(k), c.Prefix); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
 }
