@@ -42,8 +42,8 @@ func (n *Node) start(s *starting) {
 		n.running, n.forsaken, n.failure, n.entering, n.campaign = true, false, nil, s, s.campaign
 		n.candidate.Guard(n.campaign != nil)
 		n.keeper = n.l.join(n)
-		n.l.pace()
 		c := n.l.contest(n.path)
+		n.l.watches.Pace()
 		n.attach(c)
 		if n.check != nil {
 			n.unfit = true

@@ -16,11 +16,11 @@ import (
 type Conn struct {
 	KV      clientv3.KV      // with the prefix
 	Watcher clientv3.Watcher // with the prefix
-	Prefix  string           // before every key
-	Watches etcdserverpb.WatchClient
 
+	prefix  string // before every key
 	client  *clientv3.Client
 	leases  etcdserverpb.LeaseClient
+	watches etcdserverpb.WatchClient
 	kv      etcdserverpb.KVClient
 	timeout time.Duration
 }
@@ -48,8 +48,8 @@ func New(client *clientv3.Client, prefix string, timeout time.Duration) (*Conn, 
 		}
 	}
 	c := &Conn{
-		KV: client.KV, Watcher: client.Watcher, Prefix: prefix, client: client, timeout: timeout,
-		leases: etcdserverpb.NewLeaseClient(rpc), Watches: etcdserverpb.NewWatchClient(rpc), kv: etcdserverpb.NewKVClient(rpc),
+		KV: client.KV, Watcher: client.Watcher, prefix: prefix, client: client, timeout: timeout,
+		leases: etcdserverpb.NewLeaseClient(rpc), watches: etcdserverpb.NewWatchClient(rpc), kv: etcdserverpb.NewKVClient(rpc),
 	}
 	if prefix != "" {
 		c.KV, c.Watcher = namespace.NewKV(client.KV, prefix), namespace.NewWatcher(client.Watcher, prefix)

@@ -47,7 +47,7 @@ func (c *Conn) keysOn(ctx context.Context, lease int64) ([]string, error) {
 	}
 	var keys []string
 	for _, k := range resp.Keys {
-		if key, ok := strings.CutPrefix(string(k), c.Prefix); ok {
+		if key, ok := strings.CutPrefix(string(k), c.prefix); ok {
 			keys = append(keys, key)
 		}
 	}

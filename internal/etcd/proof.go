@@ -29,7 +29,7 @@ func (c *Conn) Agree(ctx context.Context, paths []string) (raftTerm uint64, err 
 	err = ErrUnproven // nobody is left who has a use for it
 	for _, path := range paths {
 		var resp *etcdserverpb.DeleteRangeResponse
-		request := &etcdserverpb.DeleteRangeRequest{Key: []byte(c.Prefix + election.ProofKey(path))}
+		request := &etcdserverpb.DeleteRangeRequest{Key: []byte(c.prefix + election.ProofKey(path))}
 		resp, err = c.kv.DeleteRange(clientv3.WithRequireLeader(ctx), request, grpc.WaitForReady(true))
 		if err == nil {
 			return resp.Header.RaftTerm, nil
