@@ -3,6 +3,7 @@ package locked
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -101,6 +102,14 @@ func (k *keeper) granted(le *election.Lease) {
 	}
 	k.renew(le)
 	k.stepAll(election.Seen)
+}
+
+// askVersions tells the log of etcd's versions, the first time.
+func (l *Locker) askVersions() {
+	if !l.askedVersions && l.log.Enabled(l.ctx, slog.LevelWarn) {
+		l.askedVersions = true
+		l.etcd.TellVersions(l.host())
+	}
 }
 
 // ungranted tells the nodes that there is no lease yet, and gives the paths to prove the next one with: none if nobody needs

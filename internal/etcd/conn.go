@@ -2,7 +2,6 @@
 package etcd
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"time"
@@ -61,14 +60,3 @@ func New(client *clientv3.Client, prefix string, timeout time.Duration) (*Conn, 
 type Refused struct{ Field, Value, Want string }
 
 func (e *Refused) Error() string { return fmt.Sprintf("%s %s: %s", e.Field, e.Value, e.Want) }
-
-// Version asks an endpoint for its version of etcd.
-func (c *Conn) Version(ctx context.Context, endpoint string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	s, err := c.client.Status(ctx, endpoint)
-	if err != nil {
-		return "", err
-	}
-	return s.Version, nil
-}
