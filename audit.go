@@ -17,14 +17,11 @@ func (k *keeper) audits(le *election.Lease) {
 		return
 	}
 	k.listing = true
-	k.l.spawn(func() {
-		keys, err := k.l.etcd.KeysOn(k.l.ctx, le.ID)
-		k.l.post(func() {
-			k.listing = false
-			if err == nil {
-				k.audit(le.ID, keys)
-			}
-		})
+	k.l.leases.Keys(le.ID, func(keys []string, err error) {
+		k.listing = false
+		if err == nil {
+			k.audit(le.ID, keys)
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 )
 
@@ -39,7 +40,7 @@ func (n *Node) keepChecking() {
 				}
 			}
 			done()
-			pause(ctx, every)
+			clock.Pause(ctx, every)
 		}
 	})
 }

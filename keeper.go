@@ -3,12 +3,9 @@ package locked
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
+	"log/slog"
 	"slices"
-	"sync"
 	"time"
-
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
@@ -82,6 +79,67 @@ func (k *keeper) resume() {
 	}
 	k.holding = election.Holding{}
 	k.grant()
+}
+
+// grant gets a new lease, for as long as that takes.
+func (k *keeper) grant() {
+	if k.granting || !k.needed() || k.l.closing {
+		return
+	}
+	k.granting = true
+	k.l.leases.Grant(k.ttl, k.paths(), k.granted, k.ungranted)
+}
+
+// granted takes up a new lease: from now on keys are written with it, and moved to it.
+func (k *keeper) granted(le *election.Lease) {
+	k.granting = false
+	k.l.log.Debug("lease granted", "lease", le.ID, "ttl", le.TTL, "raft_term", le.RaftTerm)
+	k.l.askVersions()
+	k.holding.Leases = append(k.holding.Leases, le)
+	k.holding.Current = le.ID
+	if len(k.nodes) == 0 {
+		return
+	}
+	k.renew(le)
+	k.stepAll(election.Seen)
+}
+
+// askVersions tells the log of etcd's versions, the first time.
+func (l *Locker) askVersions() {
+	if !l.askedVersions && l.log.Enabled(l.ctx, slog.LevelWarn) {
+		l.askedVersions = true
+		l.etcd.TellVersions(l.host())
+	}
+}
+
+// ungranted tells the nodes that there is no lease yet, and gives the paths to prove the next one with: none if nobody needs
+// a lease any more.
+func (k *keeper) ungranted(err error) []string {
+	k.l.log.Warn("lease not granted", "error", err)
+	for n := range k.nodes {
+		if k.l.closing {
+			break
+		}
+		n.failed("get a lease", err)
+		if n.running { // it may take a while: until then the node follows others
+			n.contest.Load().follow()
+		}
+	}
+	if !k.needed() || k.l.closing {
+		k.granting = false
+		return nil
+	}
+	return k.paths()
+}
+
+// paths gives some paths that the nodes of the keeper compete for, to prove a lease with. Which ones is left to chance.
+func (k *keeper) paths() (paths []string) {
+	for n := range k.nodes {
+		if paths = append(paths, n.path); len(paths) == etcd.ProofPaths {
+			break
+		}
+	}
+	return paths
 }
 
 // retire stops counting on a lease. It goes on being renewed while keys are on it.
@@ -162,71 +220,63 @@ func (k *keeper) drop(le *election.Lease) {
 func (k *keeper) renew(le *election.Lease) {
 	ctx, cancel := context.WithCancel(k.l.ctx)
 	k.renewals[le.ID] = cancel
-	r := renewer{l: k.l, id: le.ID, ttl: le.TTL}
-	first := k.l.clock.Now()
-	beat := k.l.nextBeat(first, le.TTL)
-	if le.Alive(first + le.TTL*8/10) { // just granted
-		first = beat
-	}
-	k.l.spawn(func() {
-		defer cancel()
-		r.run(ctx, first, beat, func(res renewal) { k.l.post(func() { k.acknowledged(ctx, le, res) }) })
-	})
+	fresh := le.Alive(k.l.clock.Now() + le.TTL*8/10) // just granted
+	k.l.leases.Renew(ctx, le.ID, le.TTL, fresh, func(r etcd.Renewal) { k.acknowledged(ctx, le, r) })
 }
 
 // acknowledged takes the result of a request to renew, and has it proven.
-func (k *keeper) acknowledged(ctx context.Context, le *election.Lease, r renewal) {
+func (k *keeper) acknowledged(ctx context.Context, le *election.Lease, r etcd.Renewal) {
 	switch {
 	case ctx.Err() != nil:
-	case r.err != nil:
+	case r.Err != nil:
 		k.failed(le, r)
-	case r.ttl <= 0 && k.missed.lease == le.ID && r.acked >= k.missed.raftTerm:
+	case r.TTL <= 0 && k.missed.lease == le.ID && r.RaftTerm >= k.missed.raftTerm:
 		k.lost(le.ID)
 	default:
 		k.missed = miss{}
-		k.l.counters.renewal.add(r.took)
-		k.l.prove(claim{k, le, ctx, r})
+		k.l.counters.renewal.add(r.Took)
+		k.l.leases.Prove(le.TTL, r, k.paths, func(raftTerm uint64, err error) { k.renewed(ctx, le, r, raftTerm, err) })
 	}
 }
 
 // renewed takes a renewal that was proven in a raft term, or was not. A belief that has run out by now ends before anything
 // moves.
-func (k *keeper) renewed(c claim, raftTerm uint64, err error) {
-	if c.ctx.Err() != nil {
+func (k *keeper) renewed(ctx context.Context, le *election.Lease, r etcd.Renewal, raftTerm uint64, err error) {
+	if ctx.Err() != nil {
 		return
 	}
-	if err == nil && raftTerm != c.acked {
+	if err == nil && raftTerm != r.RaftTerm {
 		err = etcd.ErrUnproven // it is worth another try at once
 	}
-	if err == nil && c.ttl <= 0 {
-		k.missed, err = miss{c.lease.ID, raftTerm}, errMissed
+	if err == nil && r.TTL <= 0 {
+		k.missed, err = miss{le.ID, raftTerm}, errMissed
 	}
-	if c.err = err; err != nil {
-		k.failed(c.lease, c.renewal)
+	if r.Err = err; err != nil {
+		k.failed(le, r)
 		return
 	}
-	c.verdict(nil)
+	r.Verdict(nil)
 	now := k.l.clock.Now()
 	k.expire(now)
-	c.lease.Sent(c.sent)
-	c.lease.Acked(c.ttl, c.acked)
-	if c.lease.Verified(now, raftTerm) {
-		k.refreshed(c.lease)
-		k.audits(c.lease)
+	le.Sent(r.Sent)
+	le.Acked(r.TTL, r.RaftTerm)
+	if le.Verified(now, raftTerm) {
+		k.refreshed(le)
+		k.audits(le)
 		return
 	}
-	if raftTerm != c.lease.RaftTerm {
-		k.retire(c.lease, "etcd has a new leader")
+	if raftTerm != le.RaftTerm {
+		k.retire(le, "etcd has a new leader")
 	}
-	k.outlived(c.lease, now)
+	k.outlived(le, now)
 }
 
 // failed lets a renewal that was not made, or not proven, be tried again.
-func (k *keeper) failed(le *election.Lease, r renewal) {
-	r.verdict(r.err)
+func (k *keeper) failed(le *election.Lease, r etcd.Renewal) {
+	r.Verdict(r.Err)
 	now := k.l.clock.Now()
 	k.expire(now)
-	k.l.log.Warn("lease not renewed", "lease", le.ID, "left", le.Deadline-now, "error", r.err)
+	k.l.log.Warn("lease not renewed", "lease", le.ID, "left", le.Deadline-now, "error", r.Err)
 	k.outlived(le, now)
 }
 
@@ -276,41 +326,4 @@ func (l *Locker) leaseIDs() []int64 {
 		}
 	}
 	return ids
-}
-
-// revoke ends leases that nothing is left on. One that etcd does not know any more is none to worry about, and one that
-// cannot be revoked ends by itself.
-func (l *Locker) revoke(ids []int64) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
-	defer cancel()
-	var all sync.WaitGroup
-	slots := make(chan struct{}, requestsUnderWay)
-	for _, id := range ids {
-		slots <- struct{}{}
-		all.Add(1)
-		go func() {
-			defer all.Done()
-			defer func() { <-slots }()
-			if _, err := l.etcd.Leases.LeaseRevoke(ctx, &etcdserverpb.LeaseRevokeRequest{ID: id}); err != nil {
-				l.log.Debug("lease not revoked", "lease", id, "error", err)
-			}
-		}()
-	}
-	all.Wait()
-}
-
-// delay grows with the attempt from 20 ms up to a limit, with a quarter of it left to chance.
-func delay(attempt int, limit time.Duration) time.Duration {
-	d := min(20*time.Millisecond<<min(attempt-1, 8), limit)
-	return d - rand.N(d/4+1)
-}
-
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

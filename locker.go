@@ -18,6 +18,7 @@ import (
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 	"github.com/samcday/locked/internal/logqueue"
+	"github.com/samcday/locked/internal/mailbox"
 	"github.com/samcday/locked/internal/testhook"
 )
 
@@ -37,7 +38,7 @@ type Locker struct {
 	ctx    context.Context // ends with the locker
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // all goroutines
-	box    *mailbox[func()]
+	box    *mailbox.Mailbox[func()]
 	closed chan struct{} // closed when the loop takes nothing more
 
 	handedOver atomic.Bool // Close has stopped every node
@@ -48,10 +49,10 @@ type Locker struct {
 	askedVersions bool
 	contests      map[string]*contest
 	keepers       map[time.Duration][]*keeper
-	orders
+	batches       *etcd.Batches
+	leases        *etcd.Leases
+	watches       *etcd.Watches
 	believers
-	streams
-	proofs
 
 	watchdog *watchdog
 
@@ -132,16 +133,15 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 	l := &Locker{
 		client: client, etcd: conn,
 		log: log, records: records, clock: hooks.Clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
-		ctx: ctx, cancel: cancel, box: newMailbox[func()](), closed: make(chan struct{}),
-		orders:    newOrders(),
+		ctx: ctx, cancel: cancel, box: mailbox.New[func()](), closed: make(chan struct{}),
 		counters:  counters{ends: map[error]int64{}},
 		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
-		streams:   streams{open: map[*stream]struct{}{}},
-		proofs:    proofs{waiting: map[time.Duration][]claim{}, beats: map[time.Duration]time.Duration{}},
 		contests:  map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
 	}
+	l.batches = etcd.NewBatches(conn, l.host())
+	l.leases = etcd.NewLeases(conn, l.host(), l.counters.verification.add)
+	l.watches = etcd.NewWatches(conn, l.host(), l.rely, l.wentBack)
 	l.watchdog = newWatchdog(l.clock)
-	l.beat.timer = stoppedTimer()
 	l.tasks.Add(1)
 	go l.run()
 	if hooks.Loop != nil {
@@ -150,24 +150,27 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 	return l, nil
 }
 
+// host is what the loop is to those below that keep something.
+func (l *Locker) host() etcd.Host {
+	return etcd.Host{Context: l.ctx, Clock: l.clock, Log: l.log, Post: l.post, Spawn: l.spawn}
+}
+
 // run is the loop: everything that the nodes, their leases and their watches know is touched by it alone.
 func (l *Locker) run() {
 	defer l.tasks.Done()
 	defer close(l.closed)
 	defer l.believers.timer.Stop()
-	defer l.beat.timer.Stop()
+	defer l.watches.Stop()
 	for {
 		select {
-		case <-l.box.wake:
-			for _, f := range l.box.take() {
+		case <-l.box.Wake():
+			for _, f := range l.box.Take() {
 				f()
 			}
 		case <-l.believers.timer.C:
 			l.expire()
-		case <-l.beat.timer.C:
-			l.beats()
 		case <-l.ctx.Done():
-			for _, f := range l.box.close() {
+			for _, f := range l.box.Close() {
 				f() // they see a locker that is closing, and answer whoever waits
 			}
 			l.unlisten()
@@ -183,7 +186,7 @@ func stoppedTimer() *time.Timer {
 }
 
 // post makes the loop do something. After Close it is never done.
-func (l *Locker) post(f func()) { l.box.post(f) }
+func (l *Locker) post(f func()) { l.box.Post(f) }
 
 // ask makes the loop do something that ends in an answer, and waits for it. When ctx ends first, abandon is done, which
 // must answer too.
@@ -291,6 +294,7 @@ func (l *Locker) close(caller int64, answer func(error)) {
 		return
 	}
 	l.closing = true
+	l.watches.Ending()
 	left := 1
 	var refused error
 	done := func(err error) {
@@ -302,7 +306,7 @@ func (l *Locker) close(caller int64, answer func(error)) {
 			l.handedOver.Store(!l.gaveUp && !errors.Is(refused, ErrUnreachable))
 			l.spawn(func() {
 				if !errors.Is(refused, ErrUnreachable) {
-					l.revoke(ids)
+					l.leases.Revoke(ids)
 				}
 				answer(refused)
 			})

@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 )
@@ -41,8 +42,8 @@ func (n *Node) start(s *starting) {
 		n.running, n.forsaken, n.failure, n.entering, n.campaign = true, false, nil, s, s.campaign
 		n.candidate.Guard(n.campaign != nil)
 		n.keeper = n.l.join(n)
-		n.l.pace()
 		c := n.l.contest(n.path)
+		n.l.watches.Pace()
 		n.attach(c)
 		if n.check != nil {
 			n.unfit = true
@@ -175,7 +176,7 @@ func (n *Node) do(a election.Action) {
 	case election.Deselect:
 		n.deselected(causes[a.Cause])
 	case election.Wait:
-		time.AfterFunc(delay(a.Attempt, time.Second), func() {
+		time.AfterFunc(clock.Backoff(a.Attempt, time.Second), func() {
 			n.l.post(func() { n.step(election.Input{What: election.Woke}) })
 		})
 	case election.Foreign:
@@ -187,7 +188,7 @@ func (n *Node) do(a election.Action) {
 
 // commit sends the candidate's transaction, and tells it what came of it.
 func (n *Node) commit(a election.Action) {
-	n.l.submit(n.path, a.Txn, func(r etcd.Result) { n.committed(a, r) })
+	n.l.batches.Submit(n.path, a.Txn, func(r etcd.Result) { n.committed(a, r) })
 }
 
 func (n *Node) committed(a election.Action, r etcd.Result) {

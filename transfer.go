@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 )
@@ -98,7 +99,7 @@ func (t *transfer) run(ctx context.Context) error {
 			if done || err != nil {
 				return err
 			}
-			pause(ctx, delay(1, time.Second)) // a watch that is refused at once must not make this spin
+			clock.Pause(ctx, clock.Backoff(1, time.Second)) // a watch that is refused at once must not make this spin
 		}
 	}
 }
@@ -175,7 +176,7 @@ func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from elect
 // keepAlive renews the lease of the request until ctx ends. Each attempt may take as long as there is between two.
 func (t *transfer) keepAlive(ctx context.Context) {
 	const every = transferTTL / 3
-	for pause(ctx, every); ctx.Err() == nil; pause(ctx, every) {
+	for clock.Pause(ctx, every); ctx.Err() == nil; clock.Pause(ctx, every) {
 		limited, cancel := context.WithTimeout(ctx, every)
 		if _, err := t.l.client.KeepAliveOnce(limited, t.lease); err != nil && ctx.Err() == nil {
 			t.l.log.Warn("transfer request not kept alive", "path", t.path, "error", err)
