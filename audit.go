@@ -43,11 +43,11 @@ func (k *keeper) audit(lease int64, keys []string) {
 
 // accounts reports whether a node here may have put PATH.
 func (l *Locker) accounts(path string) bool {
-	c := l.contests[path]
-	if c == nil {
+	st := l.states[path]
+	if st == nil {
 		return false
 	}
-	for _, n := range c.nodes {
+	for _, n := range st.nodes {
 		if n.candidate.Place() == election.Elected || n.candidate.Busy() {
 			return true
 		}
@@ -57,8 +57,8 @@ func (l *Locker) accounts(path string) bool {
 
 // owns reports whether a node here has a use for the nonce.
 func (l *Locker) owns(path, nonce string) bool {
-	if c := l.contests[path]; c != nil {
-		for _, n := range c.nodes {
+	if st := l.states[path]; st != nil {
+		for _, n := range st.nodes {
 			if n.candidate.Owns(nonce) {
 				return true
 			}
@@ -98,9 +98,9 @@ func (l *Locker) orphans(path string, lease int64, seen *etcd.Snapshot, gap bool
 	var view election.View
 	view.Reset(path, seen.Revision, seen.Changes)
 	busy := false
-	if c := l.contests[path]; c != nil {
-		for _, n := range c.nodes {
-			busy = busy || n.candidate.Busy() || n.candidate.Unaware(&c.view, view.Path.Mod)
+	if st := l.states[path]; st != nil {
+		for _, n := range st.nodes {
+			busy = busy || n.candidate.Busy() || n.candidate.Unaware(&st.view, view.Path.Mod)
 		}
 	}
 	return election.Sweep(path, &view, lease, func(nonce string) bool { return l.owns(path, nonce) }, busy, gap)

@@ -13,9 +13,9 @@ import (
 func TestAuditLeavesPathToTheUnaware(t *testing.T) {
 	const lease, seen = 7, 20 // the candidate has seen so many revisions
 	waiting := waitingCandidate(t, "/p", seen)
-	c := &contest{path: "/p", nodes: []*Node{{candidate: waiting}}}
-	c.view.Reset("/p", seen, nil)
-	l := &Locker{contests: map[string]*contest{"/p": c}}
+	st := &electionState{path: "/p", nodes: []*Node{{candidate: waiting}}}
+	st.view.Reset("/p", seen, nil)
+	l := &Locker{states: map[string]*electionState{"/p": st}}
 	orphans := func(put int64) []election.Txn { // if PATH was put at that revision
 		path := election.Key{Data: "a:::v", Create: 1, Mod: put, Lease: lease}
 		return l.orphans("/p", lease, &etcd.Snapshot{Revision: put + 10, Changes: []election.Change{{Name: "/p", Key: path}}}, false)

@@ -122,7 +122,7 @@ func (k *keeper) ungranted(err error) []string {
 		}
 		n.failed("get a lease", err)
 		if n.running { // it may take a while: until then the node follows others
-			n.contest.Load().follow()
+			n.state.Load().follow()
 		}
 	}
 	if !k.needed() || k.l.closing {

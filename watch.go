@@ -13,26 +13,26 @@ import (
 	"github.com/samcday/locked/internal/etcd"
 )
 
-// feed is one watch of a contest. It belongs to the loop.
+// feed is one watch of an election. It belongs to the loop.
 type feed struct {
 	l     *Locker
-	c     *contest
+	st    *electionState
 	key   string
 	path  bool // of PATH alone; otherwise of what begins with key
 	whole bool // of all keys but PATH; otherwise of the term alone
 	watch *etcd.Watch
 }
 
-func (l *Locker) openFeed(c *contest, whole bool) *feed {
-	f := &feed{l: l, c: c, key: election.TermPrefix(c.path), whole: whole}
+func (l *Locker) openFeed(st *electionState, whole bool) *feed {
+	f := &feed{l: l, st: st, key: election.TermPrefix(st.path), whole: whole}
 	if whole {
-		f.key = election.Prefix(c.path)
+		f.key = election.Prefix(st.path)
 	}
 	return f.start()
 }
 
-func (l *Locker) openPathFeed(c *contest) *feed {
-	return (&feed{l: l, c: c, key: c.path, path: true}).start()
+func (l *Locker) openPathFeed(st *electionState) *feed {
+	return (&feed{l: l, st: st, key: st.path, path: true}).start()
 }
 
 func (f *feed) start() *feed {
@@ -52,23 +52,23 @@ func (f *feed) close() {
 
 // Opened reads the state, unless the view is as new as the watch.
 func (f *feed) Opened(from int64) {
-	stale := f.path && f.c.view.PathRevision < from
-	if stale || !f.path && f.c.view.Opened(from) {
+	stale := f.path && f.st.view.PathRevision < from
+	if stale || !f.path && f.st.view.Opened(from) {
 		f.read(1)
 	}
 }
 
 // Changed brings the view forward.
 func (f *feed) Changed(revision int64, changes []election.Change) {
-	if f.path && f.c.view.ApplyPath(revision, changes[0]) || !f.path && f.c.view.Apply(f.c.path, revision, changes) {
-		f.c.changed()
+	if f.path && f.st.view.ApplyPath(revision, changes[0]) || !f.path && f.st.view.Apply(f.st.path, revision, changes) {
+		f.st.changed()
 	}
 }
 
 // Current tells that the elected node's lease is alive, if it still shows.
 func (f *feed) Current() {
-	if !f.path && f.c.view.Term.Exists() {
-		f.c.tell(f.c.about(EventPing), everybody)
+	if !f.path && f.st.view.Term.Exists() {
+		f.st.tell(f.st.about(EventPing), everybody)
 	}
 }
 
@@ -92,7 +92,7 @@ func (f *feed) Refused(err error) {
 // complainAsRead tells why a watch is forbidden as etcd tells it of a read of the same keys: before 3.5.6 it says "permission
 // denied" of a watch whatever is wrong with the user.
 func (f *feed) complainAsRead(err error) {
-	f.l.batches.Submit(f.c.path, f.readTxn(), func(r etcd.Result) {
+	f.l.batches.Submit(f.st.path, f.readTxn(), func(r etcd.Result) {
 		if f.over() {
 			return
 		}
@@ -105,26 +105,26 @@ func (f *feed) complainAsRead(err error) {
 
 // complain tells everybody of an error that will not go away by itself.
 func (f *feed) complain(request string, err error) {
-	f.c.tell(Event{Kind: EventError, Path: f.c.path, Cause: f.l.etcd.Explain(f.c.path, request, err)}, everybody)
+	f.st.tell(Event{Kind: EventError, Path: f.st.path, Cause: f.l.etcd.Explain(f.st.path, request, err)}, everybody)
 }
 
 // readTxn reads what the feed is about.
 func (f *feed) readTxn() election.Txn {
 	if f.whole || f.path {
-		return election.Txn{Then: election.ReadAll(f.c.path)}
+		return election.Txn{Then: election.ReadAll(f.st.path)}
 	}
 	return election.Txn{Then: []election.Op{{Kind: election.Get, Key: f.key, Prefix: true}}}
 }
 
 // read reads the state once the watch is open, for as long as that takes.
 func (f *feed) read(attempt int) {
-	f.l.batches.Submit(f.c.path, f.readTxn(), func(r etcd.Result) {
+	f.l.batches.Submit(f.st.path, f.readTxn(), func(r etcd.Result) {
 		switch {
 		case f.over():
 		case r.Err == nil:
-			f.c.saw(r.Seen)
+			f.st.saw(r.Seen)
 		default:
-			f.l.log.Warn("election not read", "path", f.c.path, "error", r.Err)
+			f.l.log.Warn("election not read", "path", f.st.path, "error", r.Err)
 			if etcd.Final(r.Err) {
 				f.complain("read", r.Err)
 			}
@@ -141,7 +141,7 @@ func (f *feed) read(attempt int) {
 
 // rely is the shortest TTL of the nodes that run, or else the locker's own: 0 if nobody watches.
 func (l *Locker) rely() time.Duration {
-	if len(l.contests) == 0 {
+	if len(l.states) == 0 {
 		return 0
 	}
 	ttl := time.Duration(0)
@@ -161,7 +161,7 @@ func (l *Locker) wentBack(revision int64) {
 	err := fmt.Errorf("locked: etcd was at revision %d and has gone back, as one does that was replaced, or restored without "+
 		"--bump-revision: restart the programs that compete, which wait for a later one", revision)
 	l.log.Error("etcd has gone back", "error", err)
-	for _, c := range l.contests {
-		c.tell(Event{Kind: EventError, Path: c.path, Cause: err}, everybody)
+	for _, st := range l.states {
+		st.tell(Event{Kind: EventError, Path: st.path, Cause: err}, everybody)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/samcday/locked/internal/etcd"
 )
 
-// contest is one election as this Locker knows it, as long as a node of it runs or somebody listens. It belongs to the
+// electionState is one election as this Locker knows it, as long as a node of it runs or somebody listens. It belongs to the
 // loop, but for leader.
-type contest struct {
+type electionState struct {
 	l      *Locker
 	path   string
 	leader atomic.Pointer[Leader]
@@ -26,21 +26,21 @@ type contest struct {
 	pathFeed *feed // while a candidate needs it
 }
 
-// contest gives the one for a path, which must be put to use or released.
-func (l *Locker) contest(path string) *contest {
-	c := l.contests[path]
-	if c == nil {
-		c = &contest{l: l, path: path}
-		c.leader.Store(&Leader{})
-		l.contests[path] = c
+// state gives the one for a path, which must be put to use or released.
+func (l *Locker) state(path string) *electionState {
+	st := l.states[path]
+	if st == nil {
+		st = &electionState{l: l, path: path}
+		st.leader.Store(&Leader{})
+		l.states[path] = st
 	}
-	return c
+	return st
 }
 
 // runs reports whether a node with that path and id runs.
 func (l *Locker) runs(path, id string) bool {
-	if c := l.contests[path]; c != nil {
-		for _, n := range c.nodes {
+	if st := l.states[path]; st != nil {
+		for _, n := range st.nodes {
 			if n.id == id {
 				return true
 			}
@@ -49,87 +49,87 @@ func (l *Locker) runs(path, id string) bool {
 	return false
 }
 
-// release ends the contest if nobody has a use for it.
-func (c *contest) release() {
-	if len(c.nodes) > 0 || len(c.subs) > 0 {
+// release ends the state if nobody has a use for it.
+func (st *electionState) release() {
+	if len(st.nodes) > 0 || len(st.subs) > 0 {
 		return
 	}
-	c.feed.close()
-	c.pathFeed.close()
-	c.leader.Store(&Leader{})
-	delete(c.l.contests, c.path)
+	st.feed.close()
+	st.pathFeed.close()
+	st.leader.Store(&Leader{})
+	delete(st.l.states, st.path)
 }
 
-// follow makes sure that the contest is watched: nodes need all of it, others the term.
-func (c *contest) follow() {
-	whole := len(c.nodes) > 0
-	if c.feed != nil && (c.feed.whole || !whole) {
+// follow makes sure that the election is watched: nodes need all of it, others the term.
+func (st *electionState) follow() {
+	whole := len(st.nodes) > 0
+	if st.feed != nil && (st.feed.whole || !whole) {
 		return
 	}
-	c.feed.close()
-	c.view = election.View{} // a view of the term alone says nothing of the rest
-	c.feed = c.l.openFeed(c, whole)
+	st.feed.close()
+	st.view = election.View{} // a view of the term alone says nothing of the rest
+	st.feed = st.l.openFeed(st, whole)
 }
 
 // watchPath watches PATH as long as a candidate needs that.
-func (c *contest) watchPath() {
+func (st *electionState) watchPath() {
 	needed := false
-	for _, n := range c.nodes {
-		needed = needed || n.candidate.NeedsPath(&c.view)
+	for _, n := range st.nodes {
+		needed = needed || n.candidate.NeedsPath(&st.view)
 	}
 	switch {
-	case needed && c.pathFeed == nil:
-		c.pathFeed = c.l.openPathFeed(c)
+	case needed && st.pathFeed == nil:
+		st.pathFeed = st.l.openPathFeed(st)
 	case !needed:
-		c.pathFeed.close()
-		c.pathFeed = nil
+		st.pathFeed.close()
+		st.pathFeed = nil
 	}
 }
 
 // saw takes what was read of the whole election.
-func (c *contest) saw(s *etcd.Snapshot) {
-	c.view.Reset(c.path, s.Revision, s.Changes)
-	c.changed()
+func (st *electionState) saw(s *etcd.Snapshot) {
+	st.view.Reset(st.path, s.Revision, s.Changes)
+	st.changed()
 }
 
 // changed announces what the view shows, and tells the candidates.
-func (c *contest) changed() {
-	c.announce(c.view.Term, c.view.Revision)
-	for _, n := range slices.Clone(c.nodes) {
+func (st *electionState) changed() {
+	st.announce(st.view.Term, st.view.Revision)
+	for _, n := range slices.Clone(st.nodes) {
 		n.step(election.Input{What: election.Seen})
 	}
-	c.watchPath()
+	st.watchPath()
 }
 
 // announce tells everybody who listens that the term was so at a revision, unless they know already.
-func (c *contest) announce(term election.Key, revision int64) {
-	if revision <= c.told {
+func (st *electionState) announce(term election.Key, revision int64) {
+	if revision <= st.told {
 		return
 	}
-	first := c.told == 0
-	c.told = revision
-	was, is := c.leader.Load(), leaderOf(c.path, term)
+	first := st.told == 0
+	st.told = revision
+	was, is := st.leader.Load(), leaderOf(st.path, term)
 	if !first && is == *was {
 		return
 	}
-	c.leader.Store(&is)
+	st.leader.Store(&is)
 	if first || is.Token != was.Token || is.ID != was.ID || is.Value != was.Value { // otherwise it is on another lease
-		c.tell(c.state(), everybody)
+		st.tell(st.leads(), everybody)
 	}
 }
 
-// state is the event that says who leads.
-func (c *contest) state() Event {
-	if c.leader.Load().Token == 0 {
-		return Event{Kind: EventVacant, Path: c.path, Revision: c.told}
+// leads is the event that says who leads.
+func (st *electionState) leads() Event {
+	if st.leader.Load().Token == 0 {
+		return Event{Kind: EventVacant, Path: st.path, Revision: st.told}
 	}
-	return c.about(EventChange)
+	return st.about(EventChange)
 }
 
 // about is an event about the elected node.
-func (c *contest) about(kind Kind) Event {
-	l := c.leader.Load()
-	return Event{Kind: kind, Path: c.path, ID: l.ID, Value: l.Value, Token: l.Token, Revision: l.Revision}
+func (st *electionState) about(kind Kind) Event {
+	l := st.leader.Load()
+	return Event{Kind: kind, Path: st.path, ID: l.ID, Value: l.Value, Token: l.Token, Revision: l.Revision}
 }
 
 func leaderOf(path string, term election.Key) Leader {
@@ -144,11 +144,11 @@ func leaderOf(path string, term election.Key) Leader {
 }
 
 // tell hands an event to those who listen.
-func (c *contest) tell(e Event, whom func(*subscription) bool) {
+func (st *electionState) tell(e Event, whom func(*subscription) bool) {
 	if e.At.IsZero() {
 		e.At = time.Now()
 	}
-	for _, s := range c.subs {
+	for _, s := range st.subs {
 		if whom(s) {
 			s.push(e)
 		}
@@ -173,14 +173,14 @@ func (l *Locker) listen(s *subscription, path string) {
 		s.end()
 		return
 	}
-	c := l.contest(path)
-	c.subs = append(c.subs, s)
+	st := l.state(path)
+	st.subs = append(st.subs, s)
 	if s.node != nil {
-		s.node.contest.Store(c)
+		s.node.state.Store(st)
 	}
-	c.follow()
-	if c.told != 0 {
-		e := c.state()
+	st.follow()
+	if st.told != 0 {
+		e := st.leads()
 		e.At = time.Now()
 		s.push(e)
 	}
@@ -189,15 +189,15 @@ func (l *Locker) listen(s *subscription, path string) {
 			s.push(Event{Kind: EventSelect, Path: path, ID: n.id, Value: n.LocalValue(), Token: key.Create, Revision: key.Mod, At: time.Now()})
 		}
 	}
-	s.begin(c)
+	s.begin(st)
 }
 
 // unlisten ends all subscriptions, and what nodes know of leaders with them.
 func (l *Locker) unlisten() {
-	for _, c := range l.contests {
-		for _, s := range c.subs {
+	for _, st := range l.states {
+		for _, s := range st.subs {
 			s.end()
 		}
-		c.leader.Store(&Leader{}) // nobody follows it any more
+		st.leader.Store(&Leader{}) // nobody follows it any more
 	}
 }
