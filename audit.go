@@ -12,32 +12,32 @@ import (
 
 // audits lists the keys on a lease, after every second renewal. It renews nothing and is waited for by nobody, so that a
 // listing that is not answered costs no leadership; there is one at a time, and what was not listed now is the next time.
-func (k *keeper) audits(le *election.Lease) {
-	if k.proven[le.ID]++; k.proven[le.ID]%2 != 0 || k.listing {
+func (g *leaseGroup) audits(le *election.Lease) {
+	if g.proven[le.ID]++; g.proven[le.ID]%2 != 0 || g.listing {
 		return
 	}
-	k.listing = true
-	k.l.leases.Keys(le.ID, func(keys []string, err error) {
-		k.listing = false
+	g.listing = true
+	g.l.leases.Keys(le.ID, func(keys []string, err error) {
+		g.listing = false
 		if err == nil {
-			k.audit(le.ID, keys)
+			g.audit(le.ID, keys)
 		}
 	})
 }
 
 // audit takes the names of the keys on a lease. Nonces are looked up now, after the listing was answered: one that nobody
 // owns by now never will be owned.
-func (k *keeper) audit(lease int64, keys []string) {
+func (g *leaseGroup) audit(lease int64, keys []string) {
 	suspects := map[string]bool{}
 	for _, key := range keys {
 		path, part, nonce := election.ParseKey(key)
-		if part == election.PartPath && !k.l.accounts(path) || nonce != "" && !k.l.owns(path, nonce) {
+		if part == election.PartPath && !g.l.accounts(path) || nonce != "" && !g.l.owns(path, nonce) {
 			suspects[path] = true
 		}
 	}
 	for path := range suspects {
-		k.l.log.Info("keys that nobody owns", "path", path, "lease", lease)
-		k.l.spawn(func() { k.l.sweep(k.l.ctx, path, lease) })
+		g.l.log.Info("keys that nobody owns", "path", path, "lease", lease)
+		g.l.spawn(func() { g.l.sweep(g.l.ctx, path, lease) })
 	}
 }
 

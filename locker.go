@@ -48,7 +48,7 @@ type Locker struct {
 	gaveUp        bool // on work that goes on
 	askedVersions bool
 	states        map[string]*electionState
-	keepers       map[time.Duration][]*keeper
+	groups        map[time.Duration][]*leaseGroup
 	batches       *etcd.Batches
 	leases        *etcd.Leases
 	watches       *etcd.Watches
@@ -136,7 +136,7 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 		ctx: ctx, cancel: cancel, box: mailbox.New[func()](), closed: make(chan struct{}),
 		counters:  counters{ends: map[error]int64{}},
 		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
-		states:    map[string]*electionState{}, keepers: map[time.Duration][]*keeper{},
+		states:    map[string]*electionState{}, groups: map[time.Duration][]*leaseGroup{},
 	}
 	l.batches = etcd.NewBatches(conn, l.host())
 	l.leases = etcd.NewLeases(conn, l.host(), l.counters.verification.add)

@@ -25,7 +25,7 @@ type Node struct {
 
 	// Owned by the loop.
 	candidate  *election.Candidate
-	keeper     *keeper
+	group      *leaseGroup
 	running    bool          // from Start until nothing of the node is left in etcd
 	stopping   bool          // it shall not run any more
 	entering   *starting     // waits until the node is in the queue or elected

@@ -41,7 +41,7 @@ func (n *Node) start(s *starting) {
 	default:
 		n.running, n.forsaken, n.failure, n.entering, n.campaign = true, false, nil, s, s.campaign
 		n.candidate.Guard(n.campaign != nil)
-		n.keeper = n.l.join(n)
+		n.group = n.l.join(n)
 		st := n.l.state(n.path)
 		n.l.watches.Pace()
 		n.attach(st)
@@ -51,7 +51,7 @@ func (n *Node) start(s *starting) {
 		} else {
 			n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 		}
-		if n.unfit || !n.candidate.Busy() && !n.keeper.granting { // otherwise when it has entered, which opening a watch would delay
+		if n.unfit || !n.candidate.Busy() && !n.group.granting { // otherwise when it has entered, which opening a watch would delay
 			st.follow()
 		}
 	}
@@ -155,7 +155,7 @@ func (n *Node) step(in election.Input) {
 	if !n.running {
 		return
 	}
-	in.At, in.View, in.Holding = n.l.clock.Now(), &n.state.Load().view, &n.keeper.holding
+	in.At, in.View, in.Holding = n.l.clock.Now(), &n.state.Load().view, &n.group.holding
 	actions := n.candidate.Step(in)
 	n.prolong() // or shorten, before anything is sent that could shorten it
 	for _, a := range actions {
@@ -216,7 +216,7 @@ func (n *Node) committed(a election.Action, r etcd.Result) {
 	n.step(election.Input{What: election.Answer, Reply: reply})
 	n.state.Load().watchPath()
 	if reply.Result == election.Denied && !reply.Doubt && n.running && (n.stopping || n.unfit) && onlyDeletes(a.Kind) {
-		n.keeper.forsake(n)
+		n.group.forsake(n)
 		answerAll(&n.leaving, n.failure)
 	}
 }
@@ -256,7 +256,7 @@ func (n *Node) failed(request string, err error) {
 		n.stop(election.Stopped, func(error) {})
 	}
 	if etcd.Gone(err) {
-		n.keeper.lost(n.candidate.AskedLease())
+		n.group.lost(n.candidate.AskedLease())
 	}
 	if etcd.Final(err) && request == election.Rewrite.String() {
 		answerAll(&n.settling, n.failure)
@@ -267,7 +267,7 @@ func (n *Node) failed(request string, err error) {
 func (n *Node) prolong() {
 	key, leads := n.candidate.Leading()
 	if b := n.belief.Load(); leads && b != nil && b.token == key.Create {
-		b.extend(n.l.clock.Now(), n.candidate.Until(&n.keeper.holding))
+		b.extend(n.l.clock.Now(), n.candidate.Until(&n.group.holding))
 	}
 }
 
@@ -286,13 +286,13 @@ func (n *Node) follow() {
 	if n.term != nil && !leads && n.cause == ErrTransferred && !n.candidate.Requested(&n.state.Load().view) {
 		n.freeze() // whoever asked for the transfer does not wait any more
 	}
-	n.keeper.prune()
+	n.group.prune()
 }
 
 func (n *Node) selected() {
 	key, _ := n.candidate.Leading()
 	b := &belief{token: key.Create}
-	b.until.Store(int64(n.candidate.Until(&n.keeper.holding)))
+	b.until.Store(int64(n.candidate.Until(&n.group.holding)))
 	n.state.Load().announce(key, key.Mod)
 	n.belief.Store(b)
 	n.l.watchOver(n, time.Duration(b.until.Load()))
@@ -345,8 +345,8 @@ func (n *Node) gone() {
 		n.leaveBy.Stop()
 		n.leaveBy, n.unanswered = nil, false
 	}
-	n.keeper.leave(n)
-	n.keeper = nil
+	n.group.leave(n)
+	n.group = nil
 	if n.checks != nil {
 		n.checks()
 	}

@@ -145,8 +145,8 @@ func (l *Locker) rely() time.Duration {
 		return 0
 	}
 	ttl := time.Duration(0)
-	for t, keepers := range l.keepers {
-		if (ttl == 0 || t < ttl) && slices.ContainsFunc(keepers, func(k *keeper) bool { return len(k.nodes) > 0 }) {
+	for t, groups := range l.groups {
+		if (ttl == 0 || t < ttl) && slices.ContainsFunc(groups, func(g *leaseGroup) bool { return len(g.nodes) > 0 }) {
 			ttl = t
 		}
 	}
