@@ -20,10 +20,10 @@ type electionState struct {
 	view election.View
 	told int64 // revision up to which everything was announced; 0 while nothing was
 
-	nodes    []*Node // that run
-	subs     []*subscription
-	feed     *feed // of all keys but PATH, or of the term alone while no node runs
-	pathFeed *feed // while a candidate needs it
+	nodes     []*Node // that run
+	subs      []*subscription
+	watch     *watch // of all keys but PATH, or of the term alone while no node runs
+	pathWatch *watch // while a candidate needs it
 }
 
 // state gives the one for a path, which must be put to use or released.
@@ -54,8 +54,8 @@ func (st *electionState) release() {
 	if len(st.nodes) > 0 || len(st.subs) > 0 {
 		return
 	}
-	st.feed.close()
-	st.pathFeed.close()
+	st.watch.close()
+	st.pathWatch.close()
 	st.leader.Store(&Leader{})
 	delete(st.l.states, st.path)
 }
@@ -63,12 +63,12 @@ func (st *electionState) release() {
 // follow makes sure that the election is watched: nodes need all of it, others the term.
 func (st *electionState) follow() {
 	whole := len(st.nodes) > 0
-	if st.feed != nil && (st.feed.whole || !whole) {
+	if st.watch != nil && (st.watch.whole || !whole) {
 		return
 	}
-	st.feed.close()
+	st.watch.close()
 	st.view = election.View{} // a view of the term alone says nothing of the rest
-	st.feed = st.l.openFeed(st, whole)
+	st.watch = st.l.openWatch(st, whole)
 }
 
 // watchPath watches PATH as long as a candidate needs that.
@@ -78,11 +78,11 @@ func (st *electionState) watchPath() {
 		needed = needed || n.candidate.NeedsPath(&st.view)
 	}
 	switch {
-	case needed && st.pathFeed == nil:
-		st.pathFeed = st.l.openPathFeed(st)
+	case needed && st.pathWatch == nil:
+		st.pathWatch = st.l.openPathWatch(st)
 	case !needed:
-		st.pathFeed.close()
-		st.pathFeed = nil
+		st.pathWatch.close()
+		st.pathWatch = nil
 	}
 }
 
