@@ -20,7 +20,7 @@ type leaseGroup struct {
 	holding  election.Holding
 	renewals map[int64]context.CancelFunc // of the goroutines that renew a lease each
 	granting bool
-	listing  bool          // the keys on a lease, for the audit
+	listing  bool          // the keys on a lease, for the sweep
 	proven   map[int64]int // renewals, by lease
 	missed   miss
 }
@@ -262,7 +262,7 @@ func (g *leaseGroup) renewed(ctx context.Context, le *election.Lease, r etcd.Ren
 	le.Acked(r.TTL, r.RaftTerm)
 	if le.Verified(now, raftTerm) {
 		g.refreshed(le)
-		g.audits(le)
+		g.sweepAfter(le)
 		return
 	}
 	if raftTerm != le.RaftTerm {

@@ -7,12 +7,12 @@ import (
 	"github.com/samcday/locked/internal/etcd"
 )
 
-// The audit removes what requests have left behind that were given up and committed after all, on a lease that other
+// The sweep removes what requests have left behind that were given up and committed after all, on a lease that other
 // nodes keep alive. It looks at the keys on each lease once a TTL.
 
-// audits lists the keys on a lease, after every second renewal. It renews nothing and is waited for by nobody, so that a
+// sweepAfter lists the keys on a lease, after every second renewal. It renews nothing and is waited for by nobody, so that a
 // listing that is not answered costs no leadership; there is one at a time, and what was not listed now is the next time.
-func (g *leaseGroup) audits(le *election.Lease) {
+func (g *leaseGroup) sweepAfter(le *election.Lease) {
 	if g.proven[le.ID]++; g.proven[le.ID]%2 != 0 || g.listing {
 		return
 	}
@@ -20,14 +20,14 @@ func (g *leaseGroup) audits(le *election.Lease) {
 	g.l.leases.Keys(le.ID, func(keys []string, err error) {
 		g.listing = false
 		if err == nil {
-			g.audit(le.ID, keys)
+			g.look(le.ID, keys)
 		}
 	})
 }
 
-// audit takes the names of the keys on a lease. Nonces are looked up now, after the listing was answered: one that nobody
+// look takes the names of the keys on a lease. Nonces are looked up now, after the listing was answered: one that nobody
 // owns by now never will be owned.
-func (g *leaseGroup) audit(lease int64, keys []string) {
+func (g *leaseGroup) look(lease int64, keys []string) {
 	suspects := map[string]bool{}
 	for _, key := range keys {
 		path, part, nonce := election.ParseKey(key)
@@ -68,7 +68,7 @@ func (l *Locker) owns(path, nonce string) bool {
 }
 
 // sweep reads an election and removes what nobody owns on the lease. What cannot be removed now is found again by the
-// next audit.
+// next sweep.
 func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
 	r := l.etcd.Commit(ctx, election.Txn{Then: election.ReadAll(path)})
 	if r.Err != nil {
@@ -77,7 +77,7 @@ func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
 	}
 	for _, gap := range []bool{false, true} {
 		txns := make(chan []election.Txn, 1)
-		l.post(func() { txns <- l.orphans(path, lease, r.Seen, gap) })
+		l.post(func() { txns <- l.leftovers(path, lease, r.Seen, gap) })
 		denied := false
 		select {
 		case list := <-txns:
@@ -94,7 +94,7 @@ func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
 	}
 }
 
-func (l *Locker) orphans(path string, lease int64, seen *etcd.Snapshot, gap bool) []election.Txn {
+func (l *Locker) leftovers(path string, lease int64, seen *etcd.Snapshot, gap bool) []election.Txn {
 	var view election.View
 	view.Reset(path, seen.Revision, seen.Changes)
 	busy := false
