@@ -164,7 +164,7 @@ func (n *Node) freeze() {
 	if n.term == nil || n.frozen != 0 {
 		return
 	}
-	n.frozen = max(n.deadline, n.keeper.holding.Deadline(n.candidate.Key().Lease))
+	n.frozen = max(n.deadline, n.group.holding.Deadline(n.candidate.Key().Lease))
 	n.l.watchOver(n, n.frozen)
 }
 

@@ -47,8 +47,8 @@ type Locker struct {
 	closing       bool
 	gaveUp        bool // on work that goes on
 	askedVersions bool
-	contests      map[string]*contest
-	keepers       map[time.Duration][]*keeper
+	states        map[string]*electionState
+	groups        map[time.Duration][]*leaseGroup
 	batches       *etcd.Batches
 	leases        *etcd.Leases
 	watches       *etcd.Watches
@@ -136,7 +136,7 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 		ctx: ctx, cancel: cancel, box: mailbox.New[func()](), closed: make(chan struct{}),
 		counters:  counters{ends: map[error]int64{}},
 		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
-		contests:  map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
+		states:    map[string]*electionState{}, groups: map[time.Duration][]*leaseGroup{},
 	}
 	l.batches = etcd.NewBatches(conn, l.host())
 	l.leases = etcd.NewLeases(conn, l.host(), l.counters.verification.add)
@@ -267,8 +267,8 @@ func (l *Locker) Close(ctx context.Context) error {
 
 // hurry does not wait any more for work that goes on.
 func (l *Locker) hurry(err error) {
-	for _, c := range l.contests {
-		for _, n := range c.nodes {
+	for _, st := range l.states {
+		for _, n := range st.nodes {
 			if n.works() {
 				l.gaveUp = true
 				answerAll(&n.leaving, err)
@@ -279,8 +279,8 @@ func (l *Locker) hurry(err error) {
 
 // inLead reports whether a goroutine runs the work of a node's term, of that path or of any.
 func (l *Locker) inLead(caller int64, path string) bool {
-	for _, c := range l.contests {
-		if (path == "" || c.path == path) && slices.ContainsFunc(c.nodes, func(n *Node) bool { return n.inLead(caller) }) {
+	for _, st := range l.states {
+		if (path == "" || st.path == path) && slices.ContainsFunc(st.nodes, func(n *Node) bool { return n.inLead(caller) }) {
 			return true
 		}
 	}
@@ -312,8 +312,8 @@ func (l *Locker) close(caller int64, answer func(error)) {
 			})
 		}
 	}
-	for _, c := range l.contests {
-		for _, n := range slices.Clone(c.nodes) {
+	for _, st := range l.states {
+		for _, n := range slices.Clone(st.nodes) {
 			left++
 			n.stop(election.Stopped, done)
 		}

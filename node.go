@@ -19,13 +19,13 @@ type Node struct {
 	check func(context.Context) error
 
 	value   atomic.Pointer[string]
-	belief  atomic.Pointer[belief]  // of the last term
-	working atomic.Int64            // goroutine in which Lead runs the work of a term; 0 while it does not
-	contest atomic.Pointer[contest] // while the node runs, or somebody listens to its events
+	belief  atomic.Pointer[belief]        // of the last term
+	working atomic.Int64                  // goroutine in which Lead runs the work of a term; 0 while it does not
+	state   atomic.Pointer[electionState] // while the node runs, or somebody listens to its events
 
 	// Owned by the loop.
 	candidate  *election.Candidate
-	keeper     *keeper
+	group      *leaseGroup
 	running    bool          // from Start until nothing of the node is left in etcd
 	stopping   bool          // it shall not run any more
 	entering   *starting     // waits until the node is in the queue or elected
@@ -126,8 +126,8 @@ func (n *Node) Events(ctx context.Context) <-chan Event {
 // Leader is the elected node as this process knows it, in one consistent snapshot; the zero Leader if that is nobody, or
 // if the node neither runs nor is listened to. Ask [Locker.Leader] for what etcd knows.
 func (n *Node) Leader() Leader {
-	if c := n.contest.Load(); c != nil {
-		return *c.leader.Load()
+	if st := n.state.Load(); st != nil {
+		return *st.leader.Load()
 	}
 	return Leader{}
 }

@@ -41,18 +41,18 @@ func (n *Node) start(s *starting) {
 	default:
 		n.running, n.forsaken, n.failure, n.entering, n.campaign = true, false, nil, s, s.campaign
 		n.candidate.Guard(n.campaign != nil)
-		n.keeper = n.l.join(n)
-		c := n.l.contest(n.path)
+		n.group = n.l.join(n)
+		st := n.l.state(n.path)
 		n.l.watches.Pace()
-		n.attach(c)
+		n.attach(st)
 		if n.check != nil {
 			n.unfit = true
 			n.keepChecking()
 		} else {
 			n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 		}
-		if n.unfit || !n.candidate.Busy() && !n.keeper.granting { // otherwise when it has entered, which opening a watch would delay
-			c.follow()
+		if n.unfit || !n.candidate.Busy() && !n.group.granting { // otherwise when it has entered, which opening a watch would delay
+			st.follow()
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (n *Node) step(in election.Input) {
 	if !n.running {
 		return
 	}
-	in.At, in.View, in.Holding = n.l.clock.Now(), &n.contest.Load().view, &n.keeper.holding
+	in.At, in.View, in.Holding = n.l.clock.Now(), &n.state.Load().view, &n.group.holding
 	actions := n.candidate.Step(in)
 	n.prolong() // or shorten, before anything is sent that could shorten it
 	for _, a := range actions {
@@ -206,17 +206,17 @@ func (n *Node) committed(a election.Action, r etcd.Result) {
 	if !n.running {
 		return // it failed for good
 	}
-	n.contest.Load().follow()
+	n.state.Load().follow()
 	if a.Kind == election.Entry && r.Succeeded {
 		r.Seen = entry(a.Txn, r.Revision)
 	}
 	if r.Seen != nil {
-		n.contest.Load().saw(r.Seen)
+		n.state.Load().saw(r.Seen)
 	}
 	n.step(election.Input{What: election.Answer, Reply: reply})
-	n.contest.Load().watchPath()
+	n.state.Load().watchPath()
 	if reply.Result == election.Denied && !reply.Doubt && n.running && (n.stopping || n.unfit) && onlyDeletes(a.Kind) {
-		n.keeper.forsake(n)
+		n.group.forsake(n)
 		answerAll(&n.leaving, n.failure)
 	}
 }
@@ -256,7 +256,7 @@ func (n *Node) failed(request string, err error) {
 		n.stop(election.Stopped, func(error) {})
 	}
 	if etcd.Gone(err) {
-		n.keeper.lost(n.candidate.AskedLease())
+		n.group.lost(n.candidate.AskedLease())
 	}
 	if etcd.Final(err) && request == election.Rewrite.String() {
 		answerAll(&n.settling, n.failure)
@@ -267,7 +267,7 @@ func (n *Node) failed(request string, err error) {
 func (n *Node) prolong() {
 	key, leads := n.candidate.Leading()
 	if b := n.belief.Load(); leads && b != nil && b.token == key.Create {
-		b.extend(n.l.clock.Now(), n.candidate.Until(&n.keeper.holding))
+		b.extend(n.l.clock.Now(), n.candidate.Until(&n.group.holding))
 	}
 }
 
@@ -275,7 +275,7 @@ func (n *Node) prolong() {
 func (n *Node) follow() {
 	_, leads := n.candidate.Leading()
 	if n.candidate.Place() == election.Elected {
-		n.contest.Load().announce(n.candidate.Key(), n.candidate.Key().Mod)
+		n.state.Load().announce(n.candidate.Key(), n.candidate.Key().Mod)
 	}
 	if n.candidate.Place() != election.Nowhere {
 		n.entered(nil)
@@ -283,17 +283,17 @@ func (n *Node) follow() {
 	if n.candidate.Settled() {
 		answerAll(&n.settling, nil)
 	}
-	if n.term != nil && !leads && n.cause == ErrTransferred && !n.candidate.Requested(&n.contest.Load().view) {
+	if n.term != nil && !leads && n.cause == ErrTransferred && !n.candidate.Requested(&n.state.Load().view) {
 		n.freeze() // whoever asked for the transfer does not wait any more
 	}
-	n.keeper.prune()
+	n.group.prune()
 }
 
 func (n *Node) selected() {
 	key, _ := n.candidate.Leading()
 	b := &belief{token: key.Create}
-	b.until.Store(int64(n.candidate.Until(&n.keeper.holding)))
-	n.contest.Load().announce(key, key.Mod)
+	b.until.Store(int64(n.candidate.Until(&n.group.holding)))
+	n.state.Load().announce(key, key.Mod)
 	n.belief.Store(b)
 	n.l.watchOver(n, time.Duration(b.until.Load()))
 	n.l.counters.terms++
@@ -345,8 +345,8 @@ func (n *Node) gone() {
 		n.leaveBy.Stop()
 		n.leaveBy, n.unanswered = nil, false
 	}
-	n.keeper.leave(n)
-	n.keeper = nil
+	n.group.leave(n)
+	n.group = nil
 	if n.checks != nil {
 		n.checks()
 	}
@@ -373,14 +373,14 @@ func answerAll(list *[]func(error), err error) {
 	}
 }
 
-func (n *Node) attach(c *contest) {
-	n.contest.Store(c)
-	c.nodes = append(c.nodes, n)
+func (n *Node) attach(st *electionState) {
+	n.state.Store(st)
+	st.nodes = append(st.nodes, n)
 }
 
 // foreign tells the user of a stranger at the path.
 func (n *Node) foreign() {
-	stranger := n.contest.Load().view.Path
+	stranger := n.state.Load().view.Path
 	n.emit(Event{Kind: EventError, Revision: stranger.Mod, Cause: fmt.Errorf(
 		"locked: %s is held by somebody who does not compete for it, with the value %s: waiting until it is deleted",
 		n.path, abbreviate(stranger.Data))})
@@ -392,12 +392,12 @@ func (n *Node) emit(e Event) {
 	if e.Kind == EventSelect || e.Kind == EventDeselect || e.Kind == EventRefresh {
 		e.ID, e.Value = n.id, n.LocalValue()
 	}
-	n.contest.Load().tell(e, func(s *subscription) bool { return s.node == n })
+	n.state.Load().tell(e, func(s *subscription) bool { return s.node == n })
 }
 
 func (n *Node) detach() {
-	c := n.contest.Load()
-	c.nodes = slices.DeleteFunc(c.nodes, func(other *Node) bool { return other == n })
-	c.watchPath()
-	c.release()
+	st := n.state.Load()
+	st.nodes = slices.DeleteFunc(st.nodes, func(other *Node) bool { return other == n })
+	st.watchPath()
+	st.release()
 }

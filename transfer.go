@@ -133,8 +133,8 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	feed := t.l.etcd.Watcher.Watch(clientv3.WithRequireLeader(ctx), election.Prefix(t.path), clientv3.WithPrefix(), clientv3.WithCreatedNotify())
-	if _, ok := <-feed; !ok {
+	watch := t.l.etcd.Watcher.Watch(clientv3.WithRequireLeader(ctx), election.Prefix(t.path), clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if _, ok := <-watch; !ok {
 		return false, t.lost(ctx)
 	}
 	txn, ok := election.RequestTransfer(t.path, view, t.id, int64(t.lease))
@@ -148,11 +148,11 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	if !r.Succeeded { // somebody was faster: look again
 		return false, ctx.Err()
 	}
-	return t.wait(ctx, feed, view.Term, r.Revision, successor)
+	return t.wait(ctx, watch, view.Term, r.Revision, successor)
 }
 
 // wait watches until the request was obeyed, refused, or overtaken, and has it kept alive meanwhile.
-func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
+func (t *transfer) wait(ctx context.Context, watch clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
 	limited, cancel := context.WithCancel(ctx)
 	var keeping sync.WaitGroup
 	keeping.Add(1)
@@ -162,7 +162,7 @@ func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from elect
 	}()
 	defer keeping.Wait()
 	defer cancel()
-	for resp := range feed {
+	for resp := range watch {
 		if resp.Err() != nil {
 			break
 		}

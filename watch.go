@@ -13,125 +13,125 @@ import (
 	"github.com/samcday/locked/internal/etcd"
 )
 
-// feed is one watch of a contest. It belongs to the loop.
-type feed struct {
+// watch is one watch of an election. It belongs to the loop.
+type watch struct {
 	l     *Locker
-	c     *contest
+	st    *electionState
 	key   string
 	path  bool // of PATH alone; otherwise of what begins with key
 	whole bool // of all keys but PATH; otherwise of the term alone
-	watch *etcd.Watch
+	on    *etcd.Watch
 }
 
-func (l *Locker) openFeed(c *contest, whole bool) *feed {
-	f := &feed{l: l, c: c, key: election.TermPrefix(c.path), whole: whole}
+func (l *Locker) openWatch(st *electionState, whole bool) *watch {
+	w := &watch{l: l, st: st, key: election.TermPrefix(st.path), whole: whole}
 	if whole {
-		f.key = election.Prefix(c.path)
+		w.key = election.Prefix(st.path)
 	}
-	return f.start()
+	return w.start()
 }
 
-func (l *Locker) openPathFeed(c *contest) *feed {
-	return (&feed{l: l, c: c, key: c.path, path: true}).start()
+func (l *Locker) openPathWatch(st *electionState) *watch {
+	return (&watch{l: l, st: st, key: st.path, path: true}).start()
 }
 
-func (f *feed) start() *feed {
-	f.watch = f.l.watches.Open(f.key, !f.path, f)
-	return f
+func (w *watch) start() *watch {
+	w.on = w.l.watches.Open(w.key, !w.path, w)
+	return w
 }
 
-// over reports whether nobody needs the feed any more.
-func (f *feed) over() bool { return f.watch.Over() }
+// over reports whether nobody needs the watch any more.
+func (w *watch) over() bool { return w.on.Over() }
 
-// close ends the feed. A feed that is nil is none.
-func (f *feed) close() {
-	if f != nil {
-		f.watch.Close()
+// close ends the watch. A watch that is nil is none.
+func (w *watch) close() {
+	if w != nil {
+		w.on.Close()
 	}
 }
 
 // Opened reads the state, unless the view is as new as the watch.
-func (f *feed) Opened(from int64) {
-	stale := f.path && f.c.view.PathRevision < from
-	if stale || !f.path && f.c.view.Opened(from) {
-		f.read(1)
+func (w *watch) Opened(from int64) {
+	stale := w.path && w.st.view.PathRevision < from
+	if stale || !w.path && w.st.view.Opened(from) {
+		w.read(1)
 	}
 }
 
 // Changed brings the view forward.
-func (f *feed) Changed(revision int64, changes []election.Change) {
-	if f.path && f.c.view.ApplyPath(revision, changes[0]) || !f.path && f.c.view.Apply(f.c.path, revision, changes) {
-		f.c.changed()
+func (w *watch) Changed(revision int64, changes []election.Change) {
+	if w.path && w.st.view.ApplyPath(revision, changes[0]) || !w.path && w.st.view.Apply(w.st.path, revision, changes) {
+		w.st.changed()
 	}
 }
 
 // Current tells that the elected node's lease is alive, if it still shows.
-func (f *feed) Current() {
-	if !f.path && f.c.view.Term.Exists() {
-		f.c.tell(f.c.about(EventPing), everybody)
+func (w *watch) Current() {
+	if !w.path && w.st.view.Term.Exists() {
+		w.st.tell(w.st.about(EventPing), everybody)
 	}
 }
 
 // Unreachable tells those who listen.
-func (f *feed) Unreachable() {
-	if !f.path {
-		f.complain("watch", f.l.unreached())
+func (w *watch) Unreachable() {
+	if !w.path {
+		w.complain("watch", w.l.unreached())
 	}
 }
 
 // Refused tells those who listen, if the watch is refused for good.
-func (f *feed) Refused(err error) {
+func (w *watch) Refused(err error) {
 	switch {
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		f.complainAsRead(err)
+		w.complainAsRead(err)
 	case etcd.Final(err):
-		f.complain("watch", err)
+		w.complain("watch", err)
 	}
 }
 
 // complainAsRead tells why a watch is forbidden as etcd tells it of a read of the same keys: before 3.5.6 it says "permission
 // denied" of a watch whatever is wrong with the user.
-func (f *feed) complainAsRead(err error) {
-	f.l.batches.Submit(f.c.path, f.readTxn(), func(r etcd.Result) {
-		if f.over() {
+func (w *watch) complainAsRead(err error) {
+	w.l.batches.Submit(w.st.path, w.readTxn(), func(r etcd.Result) {
+		if w.over() {
 			return
 		}
 		if etcd.Final(r.Err) {
 			err = r.Err
 		}
-		f.complain("watch", err)
+		w.complain("watch", err)
 	})
 }
 
 // complain tells everybody of an error that will not go away by itself.
-func (f *feed) complain(request string, err error) {
-	f.c.tell(Event{Kind: EventError, Path: f.c.path, Cause: f.l.etcd.Explain(f.c.path, request, err)}, everybody)
+func (w *watch) complain(request string, err error) {
+	w.st.tell(Event{Kind: EventError, Path: w.st.path, Cause: w.l.etcd.Explain(w.st.path, request, err)}, everybody)
 }
 
-// readTxn reads what the feed is about.
-func (f *feed) readTxn() election.Txn {
-	if f.whole || f.path {
-		return election.Txn{Then: election.ReadAll(f.c.path)}
+// readTxn reads what the watch is about.
+func (w *watch) readTxn() election.Txn {
+	if w.whole || w.path {
+		return election.Txn{Then: election.ReadAll(w.st.path)}
 	}
-	return election.Txn{Then: []election.Op{{Kind: election.Get, Key: f.key, Prefix: true}}}
+	return election.Txn{Then: []election.Op{{Kind: election.Get, Key: w.key, Prefix: true}}}
 }
 
 // read reads the state once the watch is open, for as long as that takes.
-func (f *feed) read(attempt int) {
-	f.l.batches.Submit(f.c.path, f.readTxn(), func(r etcd.Result) {
+func (w *watch) read(attempt int) {
+	w.l.batches.Submit(w.st.path, w.readTxn(), func(r etcd.Result) {
 		switch {
-		case f.over():
+		case w.over():
 		case r.Err == nil:
-			f.c.saw(r.Seen)
+			w.st.saw(r.Seen)
 		default:
-			f.l.log.Warn("election not read", "path", f.c.path, "error", r.Err)
+			w.l.log.Warn("election not read", "path", w.st.path, "error", r.Err)
 			if etcd.Final(r.Err) {
-				f.complain("read", r.Err)
+				w.complain("read", r.Err)
 			}
 			time.AfterFunc(clock.Backoff(attempt, time.Second), func() {
-				f.l.post(func() {
-					if !f.over() {
-						f.read(attempt + 1)
+				w.l.post(func() {
+					if !w.over() {
+						w.read(attempt + 1)
 					}
 				})
 			})
@@ -141,12 +141,12 @@ func (f *feed) read(attempt int) {
 
 // rely is the shortest TTL of the nodes that run, or else the locker's own: 0 if nobody watches.
 func (l *Locker) rely() time.Duration {
-	if len(l.contests) == 0 {
+	if len(l.states) == 0 {
 		return 0
 	}
 	ttl := time.Duration(0)
-	for t, keepers := range l.keepers {
-		if (ttl == 0 || t < ttl) && slices.ContainsFunc(keepers, func(k *keeper) bool { return len(k.nodes) > 0 }) {
+	for t, groups := range l.groups {
+		if (ttl == 0 || t < ttl) && slices.ContainsFunc(groups, func(g *leaseGroup) bool { return len(g.nodes) > 0 }) {
 			ttl = t
 		}
 	}
@@ -161,7 +161,7 @@ func (l *Locker) wentBack(revision int64) {
 	err := fmt.Errorf("locked: etcd was at revision %d and has gone back, as one does that was replaced, or restored without "+
 		"--bump-revision: restart the programs that compete, which wait for a later one", revision)
 	l.log.Error("etcd has gone back", "error", err)
-	for _, c := range l.contests {
-		c.tell(Event{Kind: EventError, Path: c.path, Cause: err}, everybody)
+	for _, st := range l.states {
+		st.tell(Event{Kind: EventError, Path: st.path, Cause: err}, everybody)
 	}
 }
