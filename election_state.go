@@ -20,6 +20,8 @@ type electionState struct {
 	view election.View
 	told int64 // revision up to which everything was announced; 0 while nothing was
 
+	complaint error // what everybody was told that watches fail for; nil once they tell something
+
 	nodes     []*Node // that run
 	subs      []*subscription
 	watch     *watch // of all keys but PATH, or of the term alone while no node runs
@@ -88,6 +90,7 @@ func (st *electionState) watchPath() {
 
 // saw takes what was read of the whole election.
 func (st *electionState) saw(s *etcd.Snapshot) {
+	st.complaint = nil
 	st.view.Reset(st.path, s.Revision, s.Changes)
 	st.changed()
 }
@@ -184,7 +187,13 @@ func (l *Locker) listen(s *subscription, path string) {
 		e.At = time.Now()
 		s.push(e)
 	}
+	if st.complaint != nil {
+		s.push(Event{Kind: EventError, Path: path, Cause: st.complaint, At: time.Now()})
+	}
 	if n := s.node; n != nil && n.running {
+		if n.complaint != "" {
+			s.push(Event{Kind: EventError, Path: path, Cause: n.failure, At: time.Now()})
+		}
 		if key, leads := n.candidate.Leading(); leads {
 			s.push(Event{Kind: EventSelect, Path: path, ID: n.id, Value: n.LocalValue(), Token: key.Create, Revision: key.Mod, At: time.Now()})
 		}

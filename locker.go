@@ -53,6 +53,7 @@ type Locker struct {
 	leases        *etcd.Leases
 	watches       *etcd.Watches
 	believers
+	outage outage
 
 	watchdog *watchdog
 

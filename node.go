@@ -33,6 +33,7 @@ type Node struct {
 	leaving    []func(error) // wait until nothing of it is left
 	next       []*starting   // wait for that too, to begin then
 	failure    error         // of the last request that failed
+	complaint  string        // what was told of it; empty once etcd does what it is asked
 	campaign   *campaign     // that Lead runs
 	term       *Term         // whose work goes on
 	cause      error         // of the end of the last term

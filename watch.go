@@ -67,6 +67,7 @@ func (w *watch) Changed(revision int64, changes []election.Change) {
 
 // Current tells that the elected node's lease is alive, if it still shows.
 func (w *watch) Current() {
+	w.st.complaint = nil
 	if !w.path && w.st.view.Term.Exists() {
 		w.st.tell(w.st.about(EventPing), everybody)
 	}
@@ -105,7 +106,12 @@ func (w *watch) complainAsRead(err error) {
 
 // complain tells everybody of an error that will not go away by itself.
 func (w *watch) complain(request string, err error) {
-	w.st.tell(Event{Kind: EventError, Path: w.st.path, Cause: w.l.etcd.Explain(w.st.path, request, err)}, everybody)
+	cause := w.l.etcd.Explain(w.st.path, request, err)
+	if w.st.complaint != nil && w.st.complaint.Error() == cause.Error() {
+		return // everybody knows
+	}
+	w.st.complaint = cause
+	w.st.tell(Event{Kind: EventError, Path: w.st.path, Cause: cause}, everybody)
 }
 
 // readTxn reads what the watch is about.
@@ -124,7 +130,7 @@ func (w *watch) read(attempt int) {
 		case r.Err == nil:
 			w.st.saw(r.Seen)
 		default:
-			w.l.log.Warn("election not read", "path", w.st.path, "error", r.Err)
+			w.l.log.Debug("election not read", "path", w.st.path, "error", r.Err)
 			if etcd.Final(r.Err) {
 				w.complain("read", r.Err)
 			}

@@ -77,6 +77,19 @@ func unconnected(err error) string {
 	return strings.Trim(strings.ReplaceAll(why, `\"`, `"`), `"\`)
 }
 
+// Cause is why a request failed, in words that are the same for each request that fails for it.
+func Cause(err error) string {
+	if why := unconnected(err); why != "" {
+		return why
+	}
+	// A request that waits longer than the keepalive of its connection hears of that.
+	if errors.Is(err, context.DeadlineExceeded) || status.Code(Plain(err)) == codes.DeadlineExceeded ||
+		strings.Contains(err.Error(), "keepalive ping failed") {
+		return "no answer"
+	}
+	return rpctypes.Error(err).Error()
+}
+
 // Explain says what failed, and what to do about it where that is known.
 func (c *Conn) Explain(path, request string, err error) error {
 	err = rpctypes.Error(err)
