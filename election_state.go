@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -199,6 +200,24 @@ func (l *Locker) listen(s *subscription, path string) {
 		}
 	}
 	s.begin(st)
+}
+
+// entered tells a node of another candidate that has its id, when that enters or is elected.
+func (st *electionState) entered(c election.Change, revision int64) {
+	if c.Deletion || c.Key.Create != revision {
+		return
+	}
+	_, part, nonce := election.ParseKey(c.Name)
+	if part != election.PartTerm && part != election.PartQueue {
+		return
+	}
+	for _, n := range st.nodes {
+		if idOf(c.Key) == n.id && !n.candidate.Made(nonce) {
+			n.emit(Event{Kind: EventError, Revision: revision, Cause: fmt.Errorf(
+				"locked: another candidate has the ID %s at %s, with the nonce %s and the value %s: nobody can tell the two apart; give each its own",
+				n.id, n.path, nonce, abbreviate(leaderOf(st.path, c.Key).Value))})
+		}
+	}
 }
 
 // unlisten ends all subscriptions, and what nodes know of leaders with them.

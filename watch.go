@@ -60,6 +60,9 @@ func (w *watch) Opened(from int64) {
 
 // Changed brings the view forward.
 func (w *watch) Changed(revision int64, changes []election.Change) {
+	for _, c := range changes {
+		w.st.entered(c, revision)
+	}
 	if w.path && w.st.view.ApplyPath(revision, changes[0]) || !w.path && w.st.view.Apply(w.st.path, revision, changes) {
 		w.st.changed()
 	}
