@@ -22,7 +22,9 @@ It prints a line for each event:
   deselect  it is not any more, and why
   change    somebody is elected, or the elected one changed its value
   vacant    nobody is elected
-  error     something went wrong, and is being tried again
+  error     something went wrong, and is being tried again; of an etcd that cannot be
+            reached it says why, once when that begins and then once a minute
+  reached   etcd answers again
   refresh   this node is elected and has renewed its lease (with -v only)
   ping      the elected one is alive (with -v only)
 
@@ -114,7 +116,8 @@ func (o *campaignOptions) run(ctx context.Context, stdin io.Reader, w io.Writer)
 	p := &eventPrinter{w: w, format: o.format, all: o.verbose}
 	printed := make(chan error, 1)
 	events := node.Events(listening)
-	go func() { printed <- p.printAll(events, giveUp) }()
+	whenUnread(ctx, w, giveUp)
+	go func() { printed <- p.follow(listening, events, o.conn.trouble(l, o.path, stake(node)), giveUp) }()
 
 	var left error
 	if err = node.Start(ctx); err == nil {
@@ -131,6 +134,16 @@ func (o *campaignOptions) run(ctx context.Context, stdin io.Reader, w io.Writer)
 		}
 	}
 	return nil
+}
+
+// stake says what an etcd that is away puts at stake for a candidate, now.
+func stake(node *locked.Node) func() string {
+	return func() string {
+		if left := node.Remaining(); left > 0 {
+			return fmt.Sprintf("%s leads until %s at the longest", node.LocalID(), time.Now().Add(left).Format("15:04:05"))
+		}
+		return node.LocalID() + " does not lead, and competes again when it answers"
+	}
 }
 
 // abandon ends a campaign that did not get as far as the queue: there is nothing to hand over.

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/trouble"
 	"github.com/samcday/locked/internal/etcd"
 )
 
@@ -61,6 +62,18 @@ func answer(err error) (said string, ok bool) {
 	var etcd rpctypes.EtcdError
 	ok = errors.As(err, &etcd)
 	return strconv.Quote(strings.TrimPrefix(etcd.Error(), "etcdserver: ")), ok
+}
+
+// trouble says how to find out about trouble with the election at a path, or with those below a prefix.
+func (c *connection) trouble(l *locked.Locker, path string, stake func() string) trouble.Config {
+	asked := path
+	if locked.CheckPath(path) != nil { // it is a prefix: any path will do to see whether there is an answer
+		asked = "locked"
+	}
+	return trouble.Config{Path: path, Diagnose: c.diagnose, Stake: stake, Probe: func(ctx context.Context) error {
+		_, err := l.Leader(ctx, asked)
+		return err
+	}}
 }
 
 // diagnose looks what is wrong with each endpoint. The etcd client only says that time was up.

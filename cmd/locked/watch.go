@@ -17,7 +17,9 @@ reads what it prints. It does not compete.
 It prints a line for each event:
   change   somebody is elected, or the elected one changed its value
   vacant   nobody is elected
-  error    something went wrong, and is being tried again
+  error    something went wrong, and is being tried again; of an etcd that cannot be
+           reached it says why, once when that begins and then once a minute
+  reached  etcd answers again
   ping     the elected one is alive (with -v only)
 
 With --prefix it watches all elections whose paths begin with PATH (without PATH all), also
@@ -89,12 +91,16 @@ func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	if o.exec != "" {
 		r := &reactor{command: o.exec, env: o.conn.environment(), stdout: stdout, stderr: stderr, log: new(logging).logger(stderr)}
-		r.run(ctx, events)
+		r.run(ctx, events, o.conn.trouble(l, o.path, o.stake))
 		return nil
 	}
+	whenUnread(ctx, stdout, giveUp)
 	p := &eventPrinter{w: stdout, format: o.format, all: o.verbose, paths: o.prefix}
-	return p.printAll(events, giveUp)
+	return p.follow(ctx, events, o.conn.trouble(l, o.path, o.stake), giveUp)
 }
+
+// stake says what an etcd that is away means to those who watch.
+func (o *watchOptions) stake() string { return "what was told last may not be true any more" }
 
 // events begins to watch, after it was seen that this can work.
 func (o *watchOptions) events(ctx context.Context, client *clientv3.Client, l *locked.Locker) (<-chan locked.Event, error) {
