@@ -119,8 +119,8 @@ func (o *runOptions) run(ctx context.Context) error {
 	defer stderr.flush()
 	log := o.log.logger(stderr)
 	var options []locked.Option
-	if o.log.verbose { // it tells every attempt during an outage
-		options = append(options, locked.WithLogger(log))
+	if o.log.verbose {
+		options = append(options, locked.WithLogger(spare(log)))
 	}
 	l, err := o.conn.open(options...)
 	if err != nil {
@@ -130,6 +130,7 @@ func (o *runOptions) run(ctx context.Context) error {
 	cfg := supervise.Config{
 		Locker: l, Path: o.path, Node: o.node, Program: program, Args: o.command, Env: o.conn.environment(o.notSystemd()...), Guard: o.guardCommand(),
 		Wait: o.wait, Try: o.try, Restart: o.restart, Check: o.check, Notify: o.notify, Log: log,
+		Diagnose: o.conn.diagnose,
 	}
 	if cfg.Node.Value, cfg.Value, err = o.value.resolve(ctx, cfg.Env); err != nil {
 		return err
