@@ -18,6 +18,8 @@ type Node struct {
 	grace time.Duration
 	check func(context.Context) error
 
+	checkFailures int // in a row that make the node unfit
+
 	value   atomic.Pointer[string]
 	belief  atomic.Pointer[belief]  // of the last term
 	contest atomic.Pointer[contest] // while the node runs, or somebody listens to its events
@@ -38,6 +40,9 @@ type Node struct {
 	deadline  time.Duration // of its lease, then
 	forsaken  bool          // etcd does not let it delete its key, which ends with its lease
 	unfit     bool          // its check has not passed
+
+	failedChecks int // in a row
+
 	checks    context.CancelFunc
 	frozen    time.Duration // reading of the clock at which that is given up on; 0 while it is not
 }
@@ -49,7 +54,7 @@ func (l *Locker) Node(path string, cfg NodeConfig) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{l: l, path: path, id: cfg.ID, ttl: cfg.TTL, grace: cfg.Grace, check: cfg.Check}
+	n := &Node{l: l, path: path, id: cfg.ID, ttl: cfg.TTL, grace: cfg.Grace, check: cfg.Check, checkFailures: cfg.CheckFailures}
 	value := cfg.Value // not the pointer into cfg, which would keep all of that
 	n.value.Store(&value)
 	n.candidate = election.NewCandidate(path, l.nonce(), cfg.Grace)
@@ -135,7 +140,7 @@ func (n *Node) Path() string { return n.path }
 // Config is what the node was made with, with what was left out filled in and the TTL rounded up: the settings in effect. Its
 // Value is the one that was set last.
 func (n *Node) Config() NodeConfig {
-	return NodeConfig{ID: n.id, Value: n.LocalValue(), TTL: n.ttl, Grace: n.grace, Check: n.check}
+	return NodeConfig{ID: n.id, Value: n.LocalValue(), TTL: n.ttl, Grace: n.grace, Check: n.check, CheckFailures: n.checkFailures}
 }
 
 // LocalID is the node's own id.

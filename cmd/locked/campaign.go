@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/span"
 )
 
 const campaignHelp = `Campaign competes for PATH until it is interrupted (INT, TERM or HUP) or nobody reads
@@ -62,8 +63,8 @@ func newCampaignCommand(conn *connection) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.id, "id", "", "`NAME` of this node, which no other candidate has (default the host's name with something random behind it)")
 	f.StringVar(&o.value, "value", "", "what it announces when elected, such as an address (default the host's name)")
-	f.DurationVar(&o.ttl, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
-	f.DurationVar(&o.grace, "grace", 0, "how long before it can be replaced it stops believing to lead (default a fifth of the TTL)")
+	span.Var(f, &o.ttl, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
+	span.Var(f, &o.grace, "grace", 0, "how long before it can be replaced it stops believing to lead (default a fifth of the TTL)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print refreshes and pings too")
 	f.BoolVar(&o.stopOnEOF, "stop-on-eof", false, "leave when standard input ends")
 	_ = f.MarkHidden("stop-on-eof") // for a parent that runs candidates: they must not outlive it
@@ -117,7 +118,9 @@ func (o *campaignOptions) run(ctx context.Context, stdin io.Reader, w io.Writer)
 	printed := make(chan error, 1)
 	events := node.Events(listening)
 	whenUnread(ctx, w, giveUp)
-	go func() { printed <- p.follow(listening, events, o.conn.trouble(l, o.path, stake(node)), giveUp) }()
+	go func() {
+		printed <- p.follow(listening, events, o.conn.trouble(l, o.path, node.Config().TTL, stake(node)), giveUp)
+	}()
 
 	var left error
 	if err = node.Start(ctx); err == nil {

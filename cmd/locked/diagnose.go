@@ -92,12 +92,12 @@ func answer(err error) (said string, ok bool) {
 }
 
 // trouble says how to find out about trouble with the election at a path, or with those below a prefix.
-func (c *connection) trouble(l *locked.Locker, path string, stake func() string) trouble.Config {
+func (c *connection) trouble(l *locked.Locker, path string, ttl time.Duration, stake func() string) trouble.Config {
 	asked := path
 	if locked.CheckPath(path) != nil { // it is a prefix: any path will do to see whether there is an answer
 		asked = "locked"
 	}
-	return trouble.Config{Path: path, Diagnose: c.diagnose, Stake: stake, Probe: func(ctx context.Context) error {
+	return trouble.Config{Path: path, Diagnose: c.diagnose, Stake: stake, Beat: ttl / 2, Probe: func(ctx context.Context) error {
 		_, err := l.Leader(ctx, asked)
 		return err
 	}}

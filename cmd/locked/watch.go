@@ -91,12 +91,12 @@ func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	if o.exec != "" {
 		r := &reactor{command: o.exec, env: o.conn.environment(), stdout: stdout, stderr: stderr, log: new(logging).logger(stderr)}
-		r.run(ctx, events, o.conn.trouble(l, o.path, o.stake))
+		r.run(ctx, events, o.conn.trouble(l, o.path, locked.DefaultTTL, o.stake))
 		return nil
 	}
 	whenUnread(ctx, stdout, giveUp)
 	p := &eventPrinter{w: stdout, format: o.format, all: o.verbose, paths: o.prefix}
-	return p.follow(ctx, events, o.conn.trouble(l, o.path, o.stake), giveUp)
+	return p.follow(ctx, events, o.conn.trouble(l, o.path, locked.DefaultTTL, o.stake), giveUp)
 }
 
 // stake says what an etcd that is away means to those who watch.

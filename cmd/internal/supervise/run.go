@@ -240,7 +240,7 @@ func (r *Run) take(s syscall.Signal) {
 	}
 	r.mu.Unlock()
 	if s == syscall.SIGTERM {
-		r.tellStopping()
+		go r.tellStopping() // the program is not to wait for that
 	}
 	switch {
 	case live != nil:

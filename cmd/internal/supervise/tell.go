@@ -19,6 +19,7 @@ func (r *Run) aboutTrouble() trouble.Config {
 		Path:     r.cfg.Path,
 		Diagnose: r.cfg.Diagnose,
 		Stake:    r.stake,
+		Beat:     r.cfg.Node.TTL / 2,
 		Probe: func(ctx context.Context) error {
 			_, err := r.cfg.Locker.Leader(ctx, r.cfg.Path)
 			return err

@@ -26,6 +26,7 @@ type Config struct {
 	Probe    func(ctx context.Context) error // asks etcd something
 	Diagnose func() string                   // why it does not answer; nil if that is not to be found out
 	Stake    func() string                   // what is at stake until when, now; it must not wait
+	Beat     time.Duration                   // after so long without an event it is asked; 0 for only after an error
 	Every    time.Duration                   // 0 stands for [Every]
 
 	// Tell is told of each event that came, but for errors that are trouble already told of; of an outage as an error that
@@ -61,6 +62,7 @@ type Teller struct {
 	reports chan error
 	answers chan answer
 
+	heard  time.Time // something came of etcd last
 	since  time.Time // the outage began; zero for none
 	told   time.Time // of it; zero if it was not told of
 	asking bool      // an examination is under way
@@ -101,6 +103,7 @@ func (t *Teller) Report(err error) {
 
 // Run follows the events until their channel is closed.
 func (t *Teller) Run(ctx context.Context, events <-chan locked.Event) {
+	t.heard = time.Now()
 	tick := time.NewTicker(again)
 	defer tick.Stop()
 	for {
@@ -116,8 +119,11 @@ func (t *Teller) Run(ctx context.Context, events <-chan locked.Event) {
 			t.asking = false
 			t.examined(a)
 		case <-tick.C:
-			if !t.since.IsZero() {
+			switch {
+			case !t.since.IsZero():
 				t.examine(ctx)
+			case t.Beat > 0 && time.Since(t.heard) > t.Beat:
+				t.suspect(ctx, nil)
 			}
 		}
 	}
@@ -213,6 +219,7 @@ func (t *Teller) examined(a answer) {
 
 // reached ends an outage.
 func (t *Teller) reached() {
+	t.heard = time.Now()
 	since, told := t.since, !t.told.IsZero()
 	t.since, t.told, t.first, t.away = time.Time{}, time.Time{}, nil, false
 	if told {

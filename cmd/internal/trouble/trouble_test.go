@@ -24,7 +24,7 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	s := &stage{events: make(chan locked.Event)}
 	s.Teller = New(Config{
-		Path: "/x",
+		Path: "/x", Beat: 5 * time.Second,
 		Probe: func(ctx context.Context) error {
 			if !s.away {
 				return locked.ErrNoLeader
@@ -106,6 +106,18 @@ func TestOutageToldOnce(t *testing.T) {
 		if len(s.told) != 5 || !strings.HasPrefix(s.told[4], "over 2m1") {
 			t.Errorf("told:\n%s", strings.Join(s.told, "\n"))
 		}
+	})
+}
+
+// Who hears nothing asks, and tells nothing if there is an answer.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		time.Sleep(time.Minute)
+		s.is(t)
+		s.away = true
+		time.Sleep(8500 * time.Millisecond)
+		s.is(t, "error etcd cannot be reached: connection refused; a leads until noon")
 	})
 }
 
