@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +46,7 @@ func (x *examination) run(ctx context.Context) error {
 	if without == nil {
 		checks := []finding{x.alarms(ctx), x.lease(ctx)}
 		if x.path != "" {
-			checks = append(checks, x.permissions(ctx)...)
+			checks = append(append(checks, x.permissions(ctx)...), x.ids(ctx)...)
 		}
 		if err := x.report(checks...); err != nil {
 			return err
@@ -158,6 +160,25 @@ func (x *examination) permissions(ctx context.Context) []finding {
 		default:
 			out = append(out, finding{"permission", "ok", "may " + try.what, ""})
 		}
+	}
+	return out
+}
+
+// ids looks whether several candidates have the same id. Who may not read them is told so elsewhere.
+func (x *examination) ids(ctx context.Context) []finding {
+	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
+	defer cancel()
+	resp, err := x.client.Get(limited, election.Prefix(x.path), clientv3.WithPrefix())
+	if err != nil {
+		return nil
+	}
+	found := twins(resp.Kvs)
+	if len(found) == 0 {
+		return []finding{{"ids", "ok", "no two candidates at " + x.path + " have the same id", ""}}
+	}
+	var out []finding
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		out = append(out, finding{"ids", "warn", sameID(id, found[id]), ownID})
 	}
 	return out
 }
