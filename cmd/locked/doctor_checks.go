@@ -97,7 +97,7 @@ func (x *examination) alarms(ctx context.Context) finding {
 	first := resp.Alarms[0]
 	fix := "see etcd's documentation of corruption: replace the member"
 	if first.Alarm == etcdserverpb.AlarmType_NOSPACE {
-		fix = "nobody can be elected: etcdctl compact, etcdctl defrag, then etcdctl alarm disarm"
+		fix = "nobody can be elected: etcdctl compact, etcdctl defrag (a member at a time, the leader last: each stalls), then etcdctl alarm disarm"
 	}
 	return finding{"alarms", "fail", fmt.Sprintf("%v on member %x", first.Alarm, first.MemberID), fix}
 }
