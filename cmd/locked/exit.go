@@ -35,7 +35,7 @@ var exitMeanings = []struct {
 	{exitDone, "done; a campaign, a watch or a server that was interrupted and has ended cleanly"},
 	{exitNo, "nobody is there (get, candidates, transfer), or something is wrong (doctor, demo, chaos)"},
 	{exitUnknown, "chaos: too little happened to know"},
-	{exitUsage, "wrong usage: a command, argument, flag or variable that cannot work, as a value that is too long for etcd"},
+	{exitUsage, "wrong usage: a command, argument, flag, variable or value that cannot work"},
 	{exitUnreachable, "etcd cannot be reached, or not what answers there, or not in time"},
 	{exitFailed, "something else failed, as told on stderr"},
 	{exitNotInTime, "run, transfer: not in the time that --wait or --try give, or a transfer is pending"},

@@ -62,8 +62,8 @@ func TestOutageLines(t *testing.T) {
 		return s
 	}
 	server := serve("server")
-	start("campaign", "campaign", "/c", "--id", "c", "--value", "1", "--endpoints", addr)
-	start("run", "run", "/r", "--id", "r", "--restart", "--endpoints", addr, "--", "sh", "-c", "echo begun; exec sleep 1000")
+	start("campaign", "campaign", "/c", "--id", "c", "--value", "1", "--ttl", "30", "--endpoints", addr)
+	start("run", "run", "/r", "--id", "r", "--ttl", "30", "--restart", "--endpoints", addr, "--", "sh", "-c", "echo begun; exec sleep 1000")
 	before := map[string]string{"campaign": says("campaign", "c leads from now on"), "run": says("run", "begun")}
 	_ = server.Process.Kill()
 	_ = server.Wait()

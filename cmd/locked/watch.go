@@ -85,6 +85,9 @@ func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	defer l.Close(context.WithoutCancel(ctx)) // it has no nodes that could fail to stop
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
+	if o.exec == "" {
+		whenUnread(ctx, stdout, giveUp)
+	}
 	events, err := o.events(ctx, client, l)
 	if err != nil {
 		return unlessInterrupted(ctx, err)
@@ -94,7 +97,6 @@ func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		r.run(ctx, events, o.conn.trouble(l, o.path, locked.DefaultTTL, o.stake))
 		return nil
 	}
-	whenUnread(ctx, stdout, giveUp)
 	p := &eventPrinter{w: stdout, format: o.format, all: o.verbose, paths: o.prefix}
 	return p.follow(ctx, events, o.conn.trouble(l, o.path, locked.DefaultTTL, o.stake), giveUp)
 }

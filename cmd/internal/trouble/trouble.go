@@ -81,9 +81,18 @@ type answer struct {
 
 // How long an examination waits for etcd, and how often it is made while an outage lasts.
 const (
-	patience = 2 * time.Second
-	again    = time.Second
+	patience = 2 * time.Second // at most, and at least a tenth of that
+	again    = 500 * time.Millisecond
 )
+
+// patience is short beside the time that a leader has left when nothing was heard of etcd for a beat: so its outage is told of
+// before its term is over.
+func (t *Teller) patience() time.Duration {
+	if t.Beat == 0 {
+		return patience
+	}
+	return min(max(t.Beat/5, patience/10), patience)
+}
 
 // New makes a teller, which does nothing before [Teller.Run].
 func New(c Config) *Teller {
@@ -116,8 +125,9 @@ func (t *Teller) Run(ctx context.Context, events <-chan locked.Event) {
 		case err := <-t.reports:
 			t.take(ctx, locked.Event{Kind: locked.EventError, Path: t.Path, Cause: err, At: time.Now()})
 		case a := <-t.answers:
-			t.asking = false
-			t.examined(a)
+			if t.asking = false; ctx.Err() == nil {
+				t.examined(a)
+			}
 		case <-tick.C:
 			switch {
 			case !t.since.IsZero():
@@ -179,7 +189,7 @@ func (t *Teller) examine(ctx context.Context) {
 	t.asking = true
 	a := answer{looked: time.Since(t.last) >= t.Every} // else it will not be told anyway
 	go func() {
-		limited, cancel := context.WithTimeout(ctx, patience)
+		limited, cancel := context.WithTimeout(ctx, t.patience())
 		defer cancel()
 		cause := make(chan string, 1)
 		if a.looked && t.Diagnose != nil {

@@ -88,7 +88,7 @@ func TestOutage(t *testing.T) {
 		s.is(t, "select <nil>",
 			"error etcd cannot be reached: connection refused; a leads until noon",
 			"deselect locked: not renewed in time",
-			"error etcd cannot be reached for 1m5s now: connection refused; a leads until noon",
+			"error etcd cannot be reached for 1m3s now: connection refused; a leads until noon",
 			"over 1m21s",
 			"select <nil>")
 	})
@@ -116,7 +116,7 @@ func TestSilence(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.is(t)
 		s.away = true
-		time.Sleep(8500 * time.Millisecond)
+		time.Sleep(7 * time.Second)
 		s.is(t, "error etcd cannot be reached: connection refused; a leads until noon")
 	})
 }
