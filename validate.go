@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -40,9 +41,13 @@ type NodeConfig struct {
 	Grace time.Duration
 	// Check, if given, tells whether the node is fit to lead: it is called before the node enters the queue and then every
 	// half TTL, with a context that lasts that long, and never twice at a time. When it fails, or does not return in time,
-	// an elected node steps down and hands over, and one that waits leaves the queue; it enters again when Check passes.
+	// as often in a row as CheckFailures says, an elected node steps down and hands over, and one that waits leaves the queue; it enters again when Check passes.
 	// It runs in a goroutine of its own, where a panic ends the process.
 	Check func(ctx context.Context) error
+	// CheckFailures is how many checks in a row must fail before the node steps down or leaves the queue, by default 1: the
+	// first that fails. Each that fails is told as an [EventError]; one that passes begins the count anew. A node that is not
+	// in the queue enters it only when a check passes.
+	CheckFailures int
 }
 
 // check fills in defaults and refuses what cannot work, naming the field.
@@ -59,6 +64,10 @@ func (c NodeConfig) check(path string, ttl time.Duration) (NodeConfig, error) {
 	if err := checkValue(c.Value); err != nil {
 		return c, err
 	}
+	if c.CheckFailures < 0 {
+		return c, &ConfigError{"CheckFailures", strconv.Itoa(c.CheckFailures), "must be 1 or more; 0 stands for 1"}
+	}
+	c.CheckFailures = max(1, c.CheckFailures)
 	if c.TTL == 0 {
 		c.TTL = ttl
 	}
