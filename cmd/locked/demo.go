@@ -15,6 +15,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 const demoHelp = `Demo starts an etcd inside this process and three candidates as processes of their own,
@@ -61,6 +62,7 @@ type demo struct {
 	mark    int    // in the journal, where the act began
 	absent  *actor // was killed
 	cut     *actor // was cut off
+	heal    func() // ends that
 }
 
 func (o *demoOptions) run(ctx context.Context, w io.Writer) error {
@@ -119,11 +121,11 @@ func (d *demo) open(ctx context.Context) (err error) {
 		return err
 	}
 	for i, name := range []string{"ada", "bob", "cleo"} {
-		w, err := newWire(d.server.Addr())
+		p, err := faultproxy.New(d.server.Addr)
 		if err != nil {
 			return err
 		}
-		d.actors = append(d.actors, newActor(name, fmt.Sprintf("10.0.0.%d:8080", i+1), w, d.journal))
+		d.actors = append(d.actors, newActor(name, fmt.Sprintf("10.0.0.%d:8080", i+1), p, d.journal))
 	}
 	return d.readAlong(ctx)
 }

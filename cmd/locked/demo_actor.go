@@ -9,12 +9,14 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 // actor is one candidate of the demo: a process of its own, running "locked campaign".
 type actor struct {
 	name, value string
-	wire        *wire // to etcd
+	network     *faultproxy.Proxy // to etcd
 	journal     *journal
 
 	process *exec.Cmd
@@ -23,8 +25,8 @@ type actor struct {
 	dying   atomic.Bool   // it was told to end
 }
 
-func newActor(name, value string, w *wire, j *journal) *actor {
-	return &actor{name: name, value: value, wire: w, journal: j}
+func newActor(name, value string, network *faultproxy.Proxy, j *journal) *actor {
+	return &actor{name: name, value: value, network: network, journal: j}
 }
 
 // start runs the process, and writes down what it tells. It ends by itself when we do: its standard input ends then.
@@ -33,7 +35,7 @@ func (a *actor) start() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(exe, "campaign", "--id", a.name, "--value", a.value, "--ttl", demoTTL.String(), "--endpoints", a.wire.address(),
+	cmd := exec.Command(exe, "campaign", "--id", a.name, "--value", a.value, "--ttl", demoTTL.String(), "--endpoints", a.network.Addr(),
 		"--command-timeout", demoTTL.String(), "--output", "json", "--verbose", "--stop-on-eof", demoPath)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = withoutOurs(os.Environ())
@@ -100,11 +102,11 @@ func (a *actor) kill() {
 	}
 }
 
-// close ends the process, waits until all that it told is in the journal, and takes its wire down.
+// close ends the process, waits until all that it told is in the journal, and takes its network down.
 func (a *actor) close() {
 	a.kill()
 	if a.gone != nil {
 		<-a.gone
 	}
-	a.wire.close()
+	a.network.Close()
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 // The acts of the story. Each does something, waits for what must come of it, and tells when it did. Who plays which part
@@ -125,8 +127,7 @@ itself, so only later may somebody else lead.`, demoLease))
 		return err
 	}
 	mark, cut := d.journal.len(), time.Now()
-	a.wire.cut()
-	d.cut = a
+	d.cut, d.heal = a, faultproxy.Shut(a.network.Up, a.network.Down)
 	d.story.caused(cut, a.name, "is cut off, %s after it last renewed its lease", figure(cut.Sub(renewed)))
 	stopped, began, err := d.passed(ctx, mark, a)
 	if err != nil {
@@ -147,7 +148,7 @@ func (d *demo) rejoin(ctx context.Context) error {
 		`A candidate is one until it is stopped. The network works again: %s needs no help. %s,
 who was killed, is started again.`, d.cut.name, d.absent.name))
 	healed := time.Now()
-	d.cut.wire.heal()
+	d.heal()
 	d.story.caused(healed, d.cut.name, "is connected again")
 	if err := d.awaitPlace(ctx, d.cut); err != nil {
 		return err

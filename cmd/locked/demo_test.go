@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -79,70 +77,6 @@ func TestAwait(t *testing.T) {
 	cancel()
 	if _, err := newJournal().of(ctx, 0, "cleo", "select"); !errors.Is(err, context.Canceled) {
 		t.Errorf("await when interrupted: %v", err)
-	}
-}
-
-// A wire that was cut keeps what is sent, and neither side is told.
-func TestWire(t *testing.T) {
-	far, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer far.Close()
-	w, err := newWire(far.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
-	near, err := net.Dial("tcp", w.address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer near.Close()
-	behind, err := far.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer behind.Close()
-
-	send(t, near, "one")
-	receive(t, behind, "one")
-	w.cut()
-	send(t, near, "two")
-	send(t, behind, "back")
-	for _, c := range []net.Conn{near, behind} {
-		if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
-		var timeout net.Error
-		if _, err := c.Read(make([]byte, 1)); !errors.As(err, &timeout) || !timeout.Timeout() {
-			t.Errorf("through a wire that is cut: %v", err)
-		}
-		if err := c.SetReadDeadline(time.Time{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.heal()
-	receive(t, behind, "two")
-	receive(t, near, "back")
-	near.Close()
-	if _, err := behind.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("after the other side has ended: %v", err)
-	}
-}
-
-func send(t *testing.T, c net.Conn, text string) {
-	t.Helper()
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func receive(t *testing.T, c net.Conn, want string) {
-	t.Helper()
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
-		t.Fatalf("received %q, %v; want %q", got, err, want)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 var candidateFaults = map[string]candidateFault{
@@ -41,10 +41,10 @@ var candidateFaults = map[string]candidateFault{
 		return r.gates(ctx, s.times(p, 1.2, 2), false, true)
 	},
 	kindDrip: func(ctx context.Context, s *stage, p plan, r *racer) string {
-		return r.slow(ctx, s.times(p, 2, 3), (*cluster.Gate).Drip, s.times(p, 0.1, 0.5))
+		return r.slow(ctx, s.times(p, 2, 3), (*faultproxy.Gate).Drip, s.times(p, 0.1, 0.5))
 	},
 	kindLag: func(ctx context.Context, s *stage, p plan, r *racer) string {
-		return r.slow(ctx, s.times(p, 2, 3), (*cluster.Gate).Lag, s.times(p, 0.1, 0.3))
+		return r.slow(ctx, s.times(p, 2, 3), (*faultproxy.Gate).Lag, s.times(p, 0.1, 0.3))
 	},
 	kindReset: reset,
 	kindLate:  late,
@@ -81,7 +81,7 @@ func (r *racer) pause(ctx context.Context, d time.Duration) string {
 
 // shut holds back what goes over a candidate's links, until heal.
 func (r *racer) shut(up, down bool) (heal func()) {
-	var gates []*cluster.Gate
+	var gates []*faultproxy.Gate
 	for _, l := range r.links {
 		if up {
 			gates = append(gates, l.Up)
@@ -90,7 +90,7 @@ func (r *racer) shut(up, down bool) (heal func()) {
 			gates = append(gates, l.Down)
 		}
 	}
-	return cluster.Shut(gates...)
+	return faultproxy.Shut(gates...)
 }
 
 func (r *racer) gates(ctx context.Context, d time.Duration, up, down bool) string {
@@ -109,7 +109,7 @@ func held(n int64) string {
 }
 
 // slow delays the answers to a candidate, in one way or another.
-func (r *racer) slow(ctx context.Context, d time.Duration, how func(*cluster.Gate, time.Duration), delay time.Duration) string {
+func (r *racer) slow(ctx context.Context, d time.Duration, how func(*faultproxy.Gate, time.Duration), delay time.Duration) string {
 	before := r.touched()
 	for _, l := range r.links {
 		how(l.Down, delay)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 var memberFaults = map[string]memberFault{
@@ -29,7 +29,7 @@ var memberFaults = map[string]memberFault{
 		return s.cutMember(ctx, victim, s.times(p, 1.5, 2.5), false, true)
 	},
 	kindPairCut: func(ctx context.Context, s *stage, p plan, leader, victim int) string {
-		return s.cutGates(ctx, []*cluster.Gate{s.cluster.Mesh.Gate(leader, victim), s.cluster.Mesh.Gate(victim, leader)}, s.times(p, 1.5, 2.5))
+		return s.cutGates(ctx, []*faultproxy.Gate{s.cluster.Mesh.Gate(leader, victim), s.cluster.Mesh.Gate(victim, leader)}, s.times(p, 1.5, 2.5))
 	},
 	kindLeaderCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
 		return s.cutMember(ctx, victim, s.times(p, 2, 3), true, true)
@@ -95,9 +95,9 @@ func (s *stage) cutMember(ctx context.Context, victim int, d time.Duration, out,
 }
 
 // cutGates shuts gates between members for a time, and tells how far they came apart meanwhile.
-func (s *stage) cutGates(ctx context.Context, gates []*cluster.Gate, d time.Duration) string {
+func (s *stage) cutGates(ctx context.Context, gates []*faultproxy.Gate, d time.Duration) string {
 	before := touched(gates)
-	heal := cluster.Shut(gates...)
+	heal := faultproxy.Shut(gates...)
 	sleep(ctx, d)
 	behind := s.behind(ctx)
 	heal()
@@ -108,7 +108,7 @@ func (s *stage) cutGates(ctx context.Context, gates []*cluster.Gate, d time.Dura
 	return evidence
 }
 
-func touched(gates []*cluster.Gate) (n int64) {
+func touched(gates []*faultproxy.Gate) (n int64) {
 	for _, g := range gates {
 		n += g.Touched()
 	}
@@ -150,7 +150,7 @@ func (s *stage) stopAndCut(ctx context.Context, victim int, d time.Duration) str
 	gates := s.cluster.Mesh.Around(victim, true, true)
 	before := touched(gates)
 	m.Pause()
-	heal := cluster.Shut(gates...)
+	heal := faultproxy.Shut(gates...)
 	sleep(ctx, d)
 	m.Resume()
 	sleep(ctx, 3*electionTimeout)

@@ -129,13 +129,11 @@ func (r *run) openEtcd(ctx context.Context) (paths func(candidate int) ([]*clust
 	size := len(r.Endpoints)
 	if size > 0 {
 		link = func(member int) (*cluster.Link, error) {
-			l, err := cluster.NewLink(func() string { return r.Endpoints[member] })
-			if err != nil {
-				return nil, err
+			l, err := cluster.NewLink(member, func() string { return r.Endpoints[member] })
+			if err == nil {
+				r.links = append(r.links, l)
 			}
-			l.Member = member
-			r.links = append(r.links, l)
-			return l, nil
+			return l, err
 		}
 	} else {
 		size = members

@@ -13,7 +13,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/server/etcdproc"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 // Cluster is an etcd cluster of processes.
@@ -94,15 +96,28 @@ func (c *Cluster) dial(m *Member) error {
 	return err
 }
 
-// Link gives a new link to a member, which ends with the cluster.
-func (c *Cluster) Link(member int) (*Link, error) {
-	l, err := NewLink(c.Members[member].Addr)
+// Link is the network between a client and a member.
+type Link struct {
+	*faultproxy.Proxy
+	Member int // its index
+}
+
+// NewLink gives a link to a member that listens at an address: empty while it does not.
+func NewLink(member int, addr func() string) (*Link, error) {
+	p, err := faultproxy.New(addr)
 	if err != nil {
 		return nil, err
 	}
-	l.Member = member
-	c.links = append(c.links, l)
-	return l, nil
+	return &Link{p, member}, nil
+}
+
+// Link gives a new link to a member, which ends with the cluster.
+func (c *Cluster) Link(member int) (*Link, error) {
+	l, err := NewLink(member, c.Members[member].Addr)
+	if err == nil {
+		c.links = append(c.links, l)
+	}
+	return l, err
 }
 
 // Client is one of that member alone, over a link without faults.
@@ -165,7 +180,7 @@ func (c *Cluster) AwaitLeader(ctx context.Context) (index int, raftTerm uint64, 
 		if index, raftTerm = c.Leader(ctx); index >= 0 {
 			return index, raftTerm, nil
 		}
-		if wait(ctx, 50*time.Millisecond); ctx.Err() != nil {
+		if !clock.Sleep(ctx, 50*time.Millisecond) {
 			return -1, raftTerm, ctx.Err()
 		}
 	}

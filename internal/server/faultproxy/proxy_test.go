@@ -1,4 +1,4 @@
-package cluster
+package faultproxy
 
 import (
 	"bufio"
@@ -10,22 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/etcdmain"
 	"go.uber.org/goleak"
 
 	"github.com/samcday/locked/internal/server/hitch"
 )
 
-// roleVar makes the test binary an etcd program.
-const roleVar = "LOCKED_TEST_ROLE"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(roleVar) != "" {
-		etcdmain.Main(os.Args)
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server tells what it was sent, line by line, and answers each line with itself.
 type server struct {
@@ -91,24 +81,24 @@ type client struct {
 
 func (c client) Read(b []byte) (int, error) { return c.Reader.Read(b) }
 
-func connected(t *testing.T) (*server, *Link, client) {
+func connected(t *testing.T) (*server, *Proxy, client) {
 	t.Helper()
 	s := newServer(t)
-	l, err := NewLink(s.Addr().String)
+	p, err := New(s.Addr().String)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.Close)
-	c := connect(t, l)
+	t.Cleanup(p.Close)
+	c := connect(t, p)
 	c.says(t, "hello\n")
 	s.gets(t, "hello\n")
 	c.hears(t, "hello\n")
-	return s, l, c
+	return s, p, c
 }
 
-func connect(t *testing.T, l *Link) client {
+func connect(t *testing.T, p *Proxy) client {
 	t.Helper()
-	conn, err := net.Dial("tcp", l.Addr())
+	conn, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,31 +130,59 @@ func (c client) hearsNothing(t *testing.T) {
 }
 
 func TestShutOneWay(t *testing.T) {
-	s, l, c := connected(t)
-	l.Up.Shut()
-	l.Up.Shut() // by two faults
+	s, p, c := connected(t)
+	p.Up.Shut()
+	p.Up.Shut() // by two faults
 	c.says(t, "held\n")
 	s.getsNothing(t)
-	l.Up.Open()
+	p.Up.Open()
 	s.getsNothing(t)
-	l.Up.Open()
+	p.Up.Open()
 	s.gets(t, "held\n")
 	c.hears(t, "held\n")
 
-	l.Down.Shut()
+	p.Down.Shut()
 	c.says(t, "answered\n")
 	s.gets(t, "answered\n")
 	c.hearsNothing(t)
-	if l.Up.Touched() != 1 || l.Down.Touched() != 1 {
-		t.Errorf("touched %d and %d pieces", l.Up.Touched(), l.Down.Touched())
+	if p.Up.Touched() != 1 || p.Down.Touched() != 1 {
+		t.Errorf("touched %d and %d pieces", p.Up.Touched(), p.Down.Touched())
 	}
-	l.Down.Open()
+	p.Down.Open()
 	c.hears(t, "answered\n")
 }
 
+// A network that loses every packet tells neither side, and what was sent goes on when it is healed.
+func TestShut(t *testing.T) {
+	s, p, c := connected(t)
+	heal := Shut(p.Up, p.Down)
+	c.says(t, "held\n")
+	s.getsNothing(t)
+	c.hearsNothing(t)
+	heal()
+	s.gets(t, "held\n")
+	c.hears(t, "held\n")
+}
+
+// Who is cut off sees that, and cannot connect until it is healed.
+func TestCut(t *testing.T) {
+	s, p, c := connected(t)
+	p.Cut()
+	c.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := c.ReadString('\n'); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the client saw %v", err)
+	}
+	refused(t, p)
+	p.Heal()
+	c = connect(t, p)
+	c.says(t, "again\n")
+	s.gets(t, "again\n")
+	c.hears(t, "again\n")
+}
+
 func TestDrip(t *testing.T) {
-	_, l, c := connected(t)
-	l.Down.Drip(30 * time.Millisecond)
+	_, p, c := connected(t)
+	p.Down.Drip(30 * time.Millisecond)
 	begin := time.Now()
 	for range 3 {
 		c.says(t, "x\n")
@@ -177,8 +195,8 @@ func TestDrip(t *testing.T) {
 
 // Many pieces are late together, not one after the other.
 func TestLag(t *testing.T) {
-	s, l, c := connected(t)
-	l.Down.Lag(100 * time.Millisecond)
+	s, p, c := connected(t)
+	p.Down.Lag(100 * time.Millisecond)
 	begin := time.Now()
 	ran := hitch.Ran(func() {
 		for range 20 {
@@ -195,8 +213,8 @@ func TestLag(t *testing.T) {
 }
 
 func TestReset(t *testing.T) {
-	_, l, c := connected(t)
-	if n := l.Reset(); n != 1 {
+	_, p, c := connected(t)
+	if n := p.Reset(); n != 1 {
 		t.Errorf("reset %d connections", n)
 	}
 	c.SetReadDeadline(time.Now().Add(time.Minute))
@@ -207,10 +225,10 @@ func TestReset(t *testing.T) {
 
 // What was asked before a moment is delivered, and what came later is not; the client is not told of either.
 func TestCapture(t *testing.T) {
-	s, l, c := connected(t)
-	seal, deliver := l.Capture()
+	s, p, c := connected(t)
+	seal, deliver := p.Capture()
 	c.says(t, "put\n")
-	for l.Up.Touched() == 0 {
+	for p.Up.Touched() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if n := seal(); n != 1 {
@@ -218,7 +236,7 @@ func TestCapture(t *testing.T) {
 	}
 	c.says(t, "given up\n")
 	s.getsNothing(t)
-	late := connect(t, l)
+	late := connect(t, p)
 	late.says(t, "later\n")
 	s.getsNothing(t)
 	deliver()
@@ -234,12 +252,17 @@ func TestCapture(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	l, err := NewLink(func() string { return "" })
+	p, err := New(func() string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	conn, err := net.Dial("tcp", l.Addr())
+	defer p.Close()
+	refused(t, p)
+}
+
+func refused(t *testing.T, p *Proxy) {
+	t.Helper()
+	conn, err := net.Dial("tcp", p.Addr())
 	if err == nil { // it may be reset before it is known to be there
 		defer conn.Close()
 		conn.SetReadDeadline(time.Now().Add(time.Minute))

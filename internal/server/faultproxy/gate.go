@@ -1,4 +1,4 @@
-package cluster
+package faultproxy
 
 import (
 	"sync"
@@ -63,7 +63,7 @@ func (g *Gate) Drip(delay time.Duration) {
 	g.delay = delay
 }
 
-// Lag delays all pieces alike, as a long way does. It is for links. 0 ends that.
+// Lag delays all pieces alike, as a long way does. It is for proxies. 0 ends that.
 func (g *Gate) Lag(lag time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,7 +79,7 @@ func (g *Gate) state() (open <-chan struct{}, shut bool, delay time.Duration) {
 	return g.open, g.shut > 0, g.delay
 }
 
-// passAt is pass for a piece that was sent at a time.
+// passAt is Pass for a piece that was sent at a time.
 func (g *Gate) passAt(sent time.Time, done <-chan struct{}) bool {
 	g.mu.Lock()
 	lag := g.lag
@@ -90,7 +90,7 @@ func (g *Gate) passAt(sent time.Time, done <-chan struct{}) bool {
 			return false
 		}
 	}
-	return g.pass(done)
+	return g.Pass(done)
 }
 
 // delayed reports whether a time has passed before done is closed.
@@ -105,8 +105,8 @@ func delayed(d time.Duration, done <-chan struct{}) bool {
 	}
 }
 
-// pass waits until a piece may go on, and reports whether it ever will.
-func (g *Gate) pass(done <-chan struct{}) bool {
+// Pass waits until a piece may go on, and reports whether it ever will: not when done is closed.
+func (g *Gate) Pass(done <-chan struct{}) bool {
 	open, shut, delay := g.state()
 	if shut || delay > 0 {
 		g.touched.Add(1)
