@@ -13,7 +13,7 @@ import (
 
 // side is a process of which there are many candidates, and how many of them are elected.
 type side struct {
-	*child
+	*process
 	elected chan message
 	empty   map[string]float64 // its figures before it did anything
 }
@@ -24,8 +24,8 @@ func (b *bench) side(ctx context.Context, c *contender, n int) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.cleanup(w.kill)
-	s.child = w
+	b.cleanup(w.Kill)
+	s.process = w
 	s.empty, err = s.figures(ctx)
 	return s, err
 }

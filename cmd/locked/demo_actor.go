@@ -2,14 +2,13 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
@@ -19,9 +18,8 @@ type actor struct {
 	network     *faultproxy.Proxy // to etcd
 	journal     *journal
 
-	process *exec.Cmd
-	stdin   io.Closer
-	gone    chan struct{} // closed when the process has ended
+	process *child.Process
+	gone    chan struct{} // closed when the process has ended, and that is in the journal
 	dying   atomic.Bool   // it was told to end
 }
 
@@ -40,20 +38,31 @@ func (a *actor) start() error {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = withoutOurs(os.Environ())
 	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
+	a.dying.Store(false)
+	p, err := child.Start(cmd, a.told)
 	if err != nil {
 		return err
 	}
-	if a.stdin, err = cmd.StdinPipe(); err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	a.process, a.gone = cmd, make(chan struct{})
-	a.dying.Store(false)
-	go a.listen(cmd, stdout, a.gone)
+	gone := make(chan struct{})
+	a.process, a.gone = p, gone
+	go func() {
+		defer close(gone)
+		<-p.Done()
+		r := record{who: a.name, Kind: failed, Cause: p.State().String(), At: time.Now()}
+		if a.dying.Load() {
+			r.Kind = ended
+		}
+		a.journal.add(r)
+	}()
 	return nil
+}
+
+// told writes down what the process tells.
+func (a *actor) told(line string) {
+	r := record{who: a.name}
+	if json.Unmarshal([]byte(line), &r) == nil {
+		a.journal.add(r)
+	}
 }
 
 // withoutOurs leaves out the variables that say how to reach an etcd: the candidates shall reach ours.
@@ -67,38 +76,19 @@ func withoutOurs(environ []string) []string {
 	return out
 }
 
-func (a *actor) listen(cmd *exec.Cmd, stdout io.Reader, gone chan struct{}) {
-	defer close(gone)
-	for d := json.NewDecoder(stdout); ; {
-		r := record{who: a.name}
-		if err := d.Decode(&r); err != nil {
-			break // it ends, or was killed in the middle of a line
-		}
-		a.journal.add(r)
-	}
-	_ = cmd.Wait() // the state says it
-	r := record{who: a.name, Kind: failed, Cause: cmd.ProcessState.String(), At: time.Now()}
-	if a.dying.Load() {
-		r.Kind = ended
-	}
-	a.journal.add(r)
-}
-
-func (a *actor) pid() int { return a.process.Process.Pid }
+func (a *actor) pid() int { return a.process.PID() }
 
 // terminate asks the process to end, as a service manager does.
 func (a *actor) terminate() {
 	a.dying.Store(true)
-	if err := a.process.Process.Signal(syscall.SIGTERM); err != nil {
-		_ = a.stdin.Close() // where there is no such signal
-	}
+	a.process.Terminate()
 }
 
 // kill ends the process without asking it.
 func (a *actor) kill() {
 	if a.process != nil {
 		a.dying.Store(true)
-		_ = a.process.Process.Kill() // it may have ended already
+		a.process.Kill()
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/child"
 )
 
 const (
@@ -88,7 +88,7 @@ type contender struct {
 func RunCandidate(stdin io.Reader) error {
 	in := bufio.NewReader(stdin)
 	c := &candidate{}
-	if err := cluster.Settings(in, &c.candidateSettings); err != nil {
+	if err := child.Settings(in, &c.candidateSettings); err != nil {
 		return err
 	}
 	var err error

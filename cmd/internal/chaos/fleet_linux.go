@@ -12,12 +12,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/cluster"
 )
 
 // fleet is the candidates, each a process of its own with links of its own to the members of etcd.
 type fleet struct {
-	command  cluster.Command
+	command  child.Command
 	dir      string
 	settings candidateSettings // of all
 	all      []*racer
@@ -34,7 +35,7 @@ type racer struct {
 	links  []*cluster.Link // to the members that it knows
 
 	mu     sync.Mutex
-	proc   *cluster.Process
+	proc   *child.Process
 	board  *board
 	starts int
 	busy   bool  // a fault is being made to it
@@ -76,7 +77,7 @@ func (r *racer) start() (err error) {
 	if r.board, err = openBoard(s.Board, s.Elections); err != nil {
 		return err
 	}
-	p, err := cluster.Run(r.fleet.command, s, func(string) {})
+	p, err := child.Run(r.fleet.command, s, func(string) {})
 	if p != nil { // otherwise the last one stays, which has ended: faults are made to it until the run ends for this
 		r.proc = p
 	}

@@ -6,13 +6,13 @@ import (
 	"os"
 	"testing"
 
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/child"
 )
 
 // A candidate that cannot be started again ends the run with the reason, whatever faults are made to it meanwhile.
 func TestCandidateThatCannotBeStarted(t *testing.T) {
 	f := &fleet{
-		command:  cluster.Command{Path: "/bin/cat", Args: []string{"cat"}},
+		command:  child.Command{Path: "/bin/cat", Args: []string{"cat"}},
 		dir:      t.TempDir(),
 		settings: candidateSettings{Elections: 1},
 	}

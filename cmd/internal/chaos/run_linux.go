@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/cluster"
 )
 
@@ -97,7 +98,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	r.watched = observe(r.client, r.history.Prefix, r.Elections, at.Header.Revision+1, rand.New(rand.NewPCG(r.Seed, 1<<32)))
-	r.fleet = &fleet{command: cluster.Command{Path: r.Program, Args: r.Candidate, Stderr: r.Stderr}, dir: r.scratch.Path, settings: candidateSettings{
+	r.fleet = &fleet{command: child.Command{Path: r.Program, Args: r.Candidate, Stderr: r.Stderr}, dir: r.scratch.Path, settings: candidateSettings{
 		Prefix: r.history.Prefix, Elections: r.Elections, TTL: r.TTL, Against: r.Against, Break: r.Break,
 	}}
 	r.say("starting candidates")
@@ -175,7 +176,7 @@ func (r *run) startCluster(ctx context.Context) (*cluster.Cluster, error) {
 	if r.Etcd != nil {
 		return cluster.StartProgram(ctx, members, r.Etcd, 0)
 	}
-	return cluster.Start(ctx, members, cluster.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr}, 0)
+	return cluster.Start(ctx, members, child.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr}, 0)
 }
 
 func dial(endpoints ...string) (*clientv3.Client, error) {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/etcdproc"
 	"github.com/samcday/locked/internal/server/faultproxy"
 )
@@ -24,7 +25,7 @@ type Cluster struct {
 	Mesh    *Mesh
 
 	election time.Duration     // etcd's timeout, 0 for its own
-	command  Command           // that runs a member, or
+	command  child.Command     // that runs a member, or
 	program  *etcdproc.Program // an etcd that does
 	scratch  *Scratch
 	clients  []*clientv3.Client // of each member alone, without faults between
@@ -37,7 +38,7 @@ func name(i int) string { return fmt.Sprintf("m%d", i+1) }
 
 // Start runs a cluster whose members have their data in a temporary directory, and waits until it serves. The command
 // must call [RunMember]. An election timeout of 0 is etcd's own.
-func Start(ctx context.Context, size int, command Command, election time.Duration) (*Cluster, error) {
+func Start(ctx context.Context, size int, command child.Command, election time.Duration) (*Cluster, error) {
 	return start(ctx, size, &Cluster{command: command, election: election})
 }
 

@@ -77,9 +77,6 @@ func (m *Mesh) close() {
 	m.running.Wait()
 }
 
-// Shut is [faultproxy.Shut].
-func Shut(gates ...*faultproxy.Gate) (heal func()) { return faultproxy.Shut(gates...) }
-
 // Gate is that of what one member sends to another.
 func (m *Mesh) Gate(from, to int) *faultproxy.Gate { return m.gates[from][to] }
 
