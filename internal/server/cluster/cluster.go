@@ -181,7 +181,7 @@ func (c *Cluster) AwaitLeader(ctx context.Context) (index int, raftTerm uint64, 
 		if index, raftTerm = c.Leader(ctx); index >= 0 {
 			return index, raftTerm, nil
 		}
-		if !clock.Sleep(ctx, 50*time.Millisecond) {
+		if clock.Pause(ctx, 50*time.Millisecond); ctx.Err() != nil {
 			return -1, raftTerm, ctx.Err()
 		}
 	}

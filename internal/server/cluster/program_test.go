@@ -108,7 +108,7 @@ func TestPrograms(t *testing.T) {
 	if m.Addr() != was {
 		t.Errorf("it serves at %s, and not at %s", m.Addr(), was)
 	}
-	for value := ""; value != "w"; clock.Sleep(ctx, 10*time.Millisecond) {
+	for value := ""; value != "w"; clock.Pause(ctx, 10*time.Millisecond) {
 		must(nil, ctx.Err())
 		if r, err := c.Client(1).Get(ctx, "k", clientv3.WithSerializable()); err == nil && r.Count == 1 {
 			value = string(r.Kvs[0].Value)
