@@ -9,6 +9,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked/cmd/internal/elections"
 	"github.com/samcday/locked/internal/election"
 )
 
@@ -18,8 +19,7 @@ import (
 // Nobody who looks has a queue: he has a set of elections that have changed since he was last told, and is told how they
 // are then. So one who is slow gets fewer words, and costs nothing.
 type mirror struct {
-	client *clientv3.Client
-	prefix string
+	source elections.Source
 
 	mu        sync.Mutex
 	elections map[string]*entry
@@ -34,6 +34,8 @@ type mirror struct {
 
 // lingering is how long the mirror runs on without anybody who looks, as while a page is loaded again.
 const lingering = time.Minute
+
+const readLimit = 5 * time.Second // for one request
 
 // entry is one election of a mirror.
 type entry struct {
@@ -85,13 +87,13 @@ const (
 
 func newMirror(client *clientv3.Client, prefix string) *mirror {
 	return &mirror{
-		client: client, prefix: prefix, elections: map[string]*entry{}, viewers: map[*viewer]struct{}{},
+		source: elections.Source{Client: client, Prefix: prefix, Limit: readLimit}, elections: map[string]*entry{}, viewers: map[*viewer]struct{}{},
 		etcd: etcdState{Since: time.Now()},
 	}
 }
 
-// replace takes what was read of everything at one revision.
-func (m *mirror) replace(ctx context.Context, revision int64, keys map[string][]election.Change) {
+// Reset takes what was read of everything at one revision.
+func (m *mirror) Reset(ctx context.Context, revision int64, keys elections.Changes) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ctx.Err() != nil {
@@ -113,8 +115,8 @@ func (m *mirror) replace(ctx context.Context, revision int64, keys map[string][]
 	m.wakeAll()
 }
 
-// apply takes the changes of one revision.
-func (m *mirror) apply(ctx context.Context, revision int64, keys map[string][]election.Change) {
+// Apply takes the changes of one revision.
+func (m *mirror) Apply(ctx context.Context, revision int64, keys elections.Changes) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ctx.Err() != nil {
@@ -180,6 +182,12 @@ func (m *mirror) forgetLater(path string, e *entry) {
 		}
 	})
 }
+
+// Reached notes that etcd answers.
+func (m *mirror) Reached(ctx context.Context, took time.Duration) { m.reached(ctx, took, nil) }
+
+// Failed notes that it does not.
+func (m *mirror) Failed(ctx context.Context, err error) { m.reached(ctx, 0, err) }
 
 // reached notes how the connection to etcd is.
 func (m *mirror) reached(ctx context.Context, took time.Duration, err error) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"testing"
 
+	"github.com/samcday/locked/cmd/internal/elections"
 	"github.com/samcday/locked/internal/election"
 )
 
@@ -15,8 +16,8 @@ func TestMirrorOutOfSight(t *testing.T) {
 			Key:  election.Key{Data: election.Join(nonce, ""), Create: revision, Mod: revision},
 		}
 	}
-	all := func(changes ...election.Change) map[string][]election.Change {
-		return map[string][]election.Change{"/web": changes}
+	all := func(changes ...election.Change) elections.Changes {
+		return elections.Changes{"/web": changes}
 	}
 	want := func(what string, terms int, since, gap bool) {
 		t.Helper()
@@ -25,15 +26,15 @@ func TestMirrorOutOfSight(t *testing.T) {
 			t.Errorf("%s: %d terms, since %v, gap %v; want %d, %v, %v", what, s.Terms, s.Since, s.GapMS, terms, since, gap)
 		}
 	}
-	m.replace(t.Context(), 5, all(term("a", 5)))
+	m.Reset(t.Context(), 5, all(term("a", 5)))
 	want("before it looked", 1, false, false)
 	gone := term("a", 5)
 	gone.Deletion = true
-	m.apply(t.Context(), 6, all(gone, term("b", 6)))
+	m.Apply(t.Context(), 6, all(gone, term("b", 6)))
 	want("a handover in sight", 2, true, true)
-	m.replace(t.Context(), 9, all(term("c", 8)))
+	m.Reset(t.Context(), 9, all(term("c", 8)))
 	want("another one after etcd was out of sight", 3, false, false)
-	m.replace(t.Context(), 10, nil)
-	m.apply(t.Context(), 11, all(term("d", 11)))
+	m.Reset(t.Context(), 10, nil)
+	m.Apply(t.Context(), 11, all(term("d", 11)))
 	want("nobody after etcd was out of sight, then one", 4, true, false)
 }

@@ -124,7 +124,7 @@ func (a *Agent) readyz(w http.ResponseWriter, r *http.Request) error {
 		return draining()
 	}
 	var etcd rpctypes.EtcdError
-	switch err := a.mirror.ping(r.Context()); {
+	switch _, err := a.mirror.source.Ping(r.Context()); {
 	case errors.As(err, &etcd) && refusal(etcd.Code()):
 		return newProblem(http.StatusServiceUnavailable, "etcd-refused", "etcd refuses: %v", err)
 	case err != nil:

@@ -37,7 +37,7 @@ func (m *mirror) look(prefix string) *viewer {
 		ctx, stop := context.WithCancel(context.Background())
 		m.stop = stop
 		m.synced = false
-		m.running.Go(func() { m.run(ctx) })
+		m.running.Go(func() { m.source.Follow(ctx, m) })
 	}
 	return v
 }
