@@ -126,9 +126,6 @@ func (a *Agent) URL() string {
 	return "http://" + a.listener.Addr().String()
 }
 
-// Locker is the agent's own.
-func (a *Agent) Locker() *locked.Locker { return a.locker }
-
 // Serve serves until ctx ends. Then it takes no more campaigns, stops those that there are, hands over what they lead when
 // their callers have ended their work, tells them, and closes everything. The error says what could not be done in time.
 func (a *Agent) Serve(ctx context.Context) error {
@@ -182,7 +179,7 @@ func (a *Agent) shutdown() error {
 }
 
 // viewing counts one who looks, and refuses him if there are too many.
-func (a *Agent) viewing(*http.Request) (done func(), err error) {
+func (a *Agent) viewing() (done func(), err error) {
 	if a.viewers.Add(1) > int64(a.cfg.MaxViewers) {
 		a.viewers.Add(-1)
 		return nil, newProblem(http.StatusServiceUnavailable, "too-many",

@@ -28,7 +28,7 @@ func (a *Agent) everything(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return nil
 	}
-	done, err := a.viewing(r)
+	done, err := a.viewing()
 	if err != nil {
 		return err
 	}

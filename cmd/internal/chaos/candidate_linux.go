@@ -114,7 +114,7 @@ func RunCandidate(stdin io.Reader) error {
 		c.who = append(c.who, p)
 		running.Go(func() {
 			// So that they do not all lead, and wait, in the same order everywhere.
-			sleep(ctx, time.Duration((e+c.Number)%candidates)*entering)
+			clock.Pause(ctx, time.Duration((e+c.Number)%candidates)*entering)
 			p.run(ctx)
 		})
 	}
@@ -204,18 +204,9 @@ func (p *contender) run(ctx context.Context) {
 		select {
 		case <-started:
 			p.compete(ctx, p.lead)
-			sleep(ctx, 10*time.Millisecond)
+			clock.Pause(ctx, 10*time.Millisecond)
 		case <-ctx.Done():
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 
@@ -224,7 +215,7 @@ func sleep(ctx context.Context, d time.Duration) {
 func (p *contender) lead(ctx context.Context, t term) {
 	for ctx.Err() == nil {
 		p.write(ctx, t, false)
-		sleep(ctx, writing)
+		clock.Pause(ctx, writing)
 	}
 	cause := t.cause()
 	p.journal.add(entry{Cause: &Belief{Election: p.election, Who: p.Who, Token: t.token, Cause: cause}})
@@ -299,7 +290,7 @@ func (c *candidate) sample() {
 }
 
 // putFenced commits a put if a compare holds.
-func putFenced(ctx context.Context, txn clientv3.Txn, key, value string) (int64, error) {
+func putFenced(txn clientv3.Txn, key, value string) (int64, error) {
 	resp, err := txn.Then(clientv3.OpPut(key, value)).Commit()
 	if err != nil {
 		return 0, err

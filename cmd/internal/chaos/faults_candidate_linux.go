@@ -14,7 +14,7 @@ import (
 var candidateFaults = map[string]candidateFault{
 	kindKill: func(ctx context.Context, s *stage, p plan, r *racer) string {
 		r.proc.Kill()
-		sleep(ctx, s.times(p, 0.1, 1))
+		clock.Pause(ctx, s.times(p, 0.1, 1))
 		if err := r.start(); err != nil {
 			r.fail(err)
 		}
@@ -50,7 +50,7 @@ var candidateFaults = map[string]candidateFault{
 	kindLate:  late,
 	kindCompact: func(ctx context.Context, s *stage, p plan, r *racer) string {
 		defer r.shut(false, true)()
-		sleep(ctx, s.times(p, 0.2, 0.4))
+		clock.Pause(ctx, s.times(p, 0.2, 0.4))
 		at := s.watched.revision()
 		if _, err := s.client.Compact(ctx, at); err != nil {
 			return ""
@@ -70,7 +70,7 @@ func short(d time.Duration) string { return d.Round(10 * time.Millisecond).Strin
 func (r *racer) pause(ctx context.Context, d time.Duration) string {
 	r.proc.Pause()
 	before := r.read(wordAlive)
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	still := r.read(wordAlive)-before < int64(d/10)
 	r.proc.Resume()
 	if !still {
@@ -96,7 +96,7 @@ func (r *racer) shut(up, down bool) (heal func()) {
 func (r *racer) gates(ctx context.Context, d time.Duration, up, down bool) string {
 	before := r.touched()
 	heal := r.shut(up, down)
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	heal()
 	return held(r.touched() - before)
 }
@@ -114,7 +114,7 @@ func (r *racer) slow(ctx context.Context, d time.Duration, how func(*faultproxy.
 	for _, l := range r.links {
 		how(l.Down, delay)
 	}
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	for _, l := range r.links {
 		how(l.Down, 0)
 	}
@@ -146,10 +146,10 @@ func late(ctx context.Context, s *stage, p plan, r *racer) string {
 	}
 	handOver := p.pick%2 == 0
 	if handOver {
-		sleep(ctx, writing)
+		clock.Pause(ctx, writing)
 		r.tell("leave %d", p.election)
 	}
-	sleep(ctx, 4*writing)
+	clock.Pause(ctx, 4*writing)
 	captured := 0
 	for _, seal := range seals {
 		captured += seal()
@@ -184,7 +184,7 @@ func (s *stage) another(ctx context.Context, election int, than ...*racer) *race
 		if r := s.fleet.leader(election); r != nil && !slices.Contains(than, r) {
 			return r
 		}
-		sleep(ctx, 5*time.Millisecond)
+		clock.Pause(ctx, 5*time.Millisecond)
 	}
 	return nil
 }
@@ -208,7 +208,7 @@ func depart(ctx context.Context, s *stage, p plan, r *racer, verb string, back f
 	next := s.another(limited, p.election, r)
 	took := clock.Uptime() - begin
 	_, leads := r.leads()[p.election]
-	sleep(ctx, s.times(p, 0.1, 0.3))
+	clock.Pause(ctx, s.times(p, 0.1, 0.3))
 	back()
 	switch {
 	case next == nil && leads:

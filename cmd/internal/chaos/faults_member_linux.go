@@ -64,7 +64,7 @@ func killMember(ctx context.Context, s *stage, p plan, _, victim int) string {
 	m := s.cluster.Members[victim]
 	n := s.clients(victim)
 	m.Kill()
-	sleep(ctx, s.times(p, 0.2, 1.5))
+	clock.Pause(ctx, s.times(p, 0.2, 1.5))
 	begin := clock.Uptime()
 	if err := m.Start(); err != nil {
 		return ""
@@ -82,7 +82,7 @@ func (s *stage) pauseMember(ctx context.Context, victim int, d time.Duration) st
 	n := s.clients(victim)
 	m := s.cluster.Members[victim].Process()
 	m.Pause()
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	m.Resume()
 	if n == 0 {
 		return ""
@@ -98,7 +98,7 @@ func (s *stage) cutMember(ctx context.Context, victim int, d time.Duration, out,
 func (s *stage) cutGates(ctx context.Context, gates []*faultproxy.Gate, d time.Duration) string {
 	before := touched(gates)
 	heal := faultproxy.Shut(gates...)
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	behind := s.behind(ctx)
 	heal()
 	evidence := held(touched(gates) - before)
@@ -140,7 +140,7 @@ func (s *stage) gather(ctx context.Context, member int) {
 				leader.tell("yield %d %s", e, r.now())
 			}
 		}
-		sleep(ctx, s.ttl/4)
+		clock.Pause(ctx, s.ttl/4)
 	}
 }
 
@@ -151,9 +151,9 @@ func (s *stage) stopAndCut(ctx context.Context, victim int, d time.Duration) str
 	before := touched(gates)
 	m.Pause()
 	heal := faultproxy.Shut(gates...)
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	m.Resume()
-	sleep(ctx, 3*electionTimeout)
+	clock.Pause(ctx, 3*electionTimeout)
 	heal()
 	return held(touched(gates) - before)
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/cluster"
 )
@@ -151,7 +152,7 @@ func (f *fleet) awaitLeaders(ctx context.Context) (vacant []int) {
 		if vacant = f.vacant(); len(vacant) == 0 || ctx.Err() != nil {
 			return vacant
 		}
-		sleep(ctx, 10*time.Millisecond)
+		clock.Pause(ctx, 10*time.Millisecond)
 	}
 }
 
@@ -224,10 +225,7 @@ func (f *fleet) collect() (beliefs []Belief, writes []Write, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		b, w, err := readJournal(text)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", name, err)
-		}
+		b, w := readJournal(text)
 		if err := lastWords(name[:len(name)-len("journal")]+"board", f.settings.Elections, b); err != nil {
 			return nil, nil, err
 		}
@@ -237,7 +235,7 @@ func (f *fleet) collect() (beliefs []Belief, writes []Write, err error) {
 }
 
 // readJournal puts the lines of a journal together. The last one may have been cut off by a kill.
-func readJournal(text []byte) (beliefs []Belief, writes []Write, err error) {
+func readJournal(text []byte) (beliefs []Belief, writes []Write) {
 	type key struct {
 		election int
 		token    int64
@@ -264,7 +262,7 @@ func readJournal(text []byte) (beliefs []Belief, writes []Write, err error) {
 			writes = append(writes, *e.Write)
 		}
 	}
-	return beliefs, writes, nil
+	return beliefs, writes
 }
 
 // lastWords completes the beliefs that have not ended, by the board.

@@ -77,7 +77,7 @@ func (o *ours) compete(ctx context.Context, lead leadFunc) {
 		lead(ctx, term{
 			token: t.Token(),
 			put: func(ctx context.Context, key, value string) (int64, error) {
-				revision, err := putFenced(ctx, t.Txn(ctx), key, value)
+				revision, err := putFenced(t.Txn(ctx), key, value)
 				if errors.Is(err, locked.ErrNotLeader) {
 					err = errFenced
 				}

@@ -280,7 +280,7 @@ func (r *run) note(f func(*History)) {
 func (r *run) lane(ctx context.Context, s *schedule) {
 	for ctx.Err() == nil && !r.foundOut() {
 		p := s.next()
-		if sleep(ctx, p.wait); ctx.Err() == nil {
+		if clock.Pause(ctx, p.wait); ctx.Err() == nil {
 			r.do(ctx, p)
 		}
 	}
@@ -347,7 +347,7 @@ func (r *run) watchLeaders(ctx context.Context) {
 				}
 			}
 		}
-		sleep(ctx, 50*time.Millisecond)
+		clock.Pause(ctx, 50*time.Millisecond)
 	}
 }
 
