@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -49,7 +49,8 @@ func TestJudge(t *testing.T) {
 		if test.wrong == "" && (err != nil || closest != test.closest) {
 			t.Errorf("%s: %v, %v", test.name, closest, err)
 		}
-		if test.wrong != "" && (err == nil || !strings.Contains(err.Error(), test.wrong) || exitCode(err) != exitNo) {
+		var wrong *BrokenError
+		if test.wrong != "" && (!errors.As(err, &wrong) || !strings.Contains(err.Error(), test.wrong)) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // story prints what happens: a line each, with its time since the start, and the time since what caused it.
@@ -69,15 +71,7 @@ func (s *story) act(ctx context.Context, title, why string) {
 		s.say("%s", line)
 	}
 	if s.live {
-		pause(ctx, 2*time.Second)
-	}
-}
-
-// pause waits, unless the story is interrupted.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
+		clock.Pause(ctx, 2*time.Second)
 	}
 }
 
