@@ -16,7 +16,7 @@ func (d *demo) firstElection(ctx context.Context) error {
 	d.story.act(ctx, "The first election",
 		`A candidate says to etcd, in one transaction: if nobody leads and nobody waits, I lead;
 else I wait at the end of the queue.`)
-	first := d.actors[0]
+	first := d.candidates[0]
 	if err := d.launch(first); err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ else I wait at the end of the queue.`)
 		return err
 	}
 	d.story.line(r.At, first.name, "leads: nobody was there before. Its token is %d", r.Token)
-	for _, a := range d.actors[1:] {
+	for _, a := range d.candidates[1:] {
 		if err := d.launchInto(ctx, a); err != nil {
 			return err
 		}
@@ -41,18 +41,18 @@ told of it. It stands under a plain key, so any etcd client can read it too.`)
 	if err != nil {
 		return err
 	}
-	for _, a := range d.actors {
+	for _, a := range d.candidates {
 		r := d.journal.latest(a.name, "change")
 		d.story.aside(a.name, "knows since %.2f s: %s leads, at %s, token %d",
 			r.At.Sub(d.story.start).Seconds(), r.ID, r.Value, r.Token)
 	}
-	d.story.caused(time.Now(), etcdItself, "is asked by a plain client: get %s", demoPath)
-	resp, err := d.client.Get(ctx, demoPath)
+	d.story.caused(time.Now(), etcdItself, "is asked by a plain client: get %s", path)
+	resp, err := d.client.Get(ctx, path)
 	if err != nil {
 		return err
 	}
 	if want := leader.ID + ":::" + leader.Value; len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != want {
-		return broken("%s holds %v and not %s", demoPath, resp.Kvs, want)
+		return broken("%s holds %v and not %s", path, resp.Kvs, want)
 	}
 	d.story.line(time.Now(), etcdItself, "answers: %s", resp.Kvs[0].Value)
 	return nil
@@ -93,7 +93,7 @@ func (d *demo) crash(ctx context.Context) error {
 	d.story.act(ctx, "A crash", fmt.Sprintf(
 		`The leader is killed and can tell nobody. Its lease runs out %s after it was last renewed.
 etcd looks for such leases twice a second, and deletes what was on them. Then the next in
-line leads.`, demoLease))
+line leads.`, lease))
 	a, renewed, err := d.renewed(ctx)
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ line leads.`, demoLease))
 	if err != nil {
 		return err
 	}
-	d.story.line(freed.At, etcdItself, "%s's lease has run out, %s is gone", a.name, demoPath)
+	d.story.line(freed.At, etcdItself, "%s's lease has run out, %s is gone", a.name, path)
 	began, err := d.successor(ctx, mark, a)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (d *demo) cutOff(ctx context.Context) error {
 		`The network between the leader and etcd loses everything; no connection is closed. The
 leader cannot know what etcd tells others. So it stops by its own clock: %s after it last
 asked for a renewal that worked, less a fifth for safety. etcd waits %[1]s from the renewal
-itself, so only later may somebody else lead.`, demoLease))
+itself, so only later may somebody else lead.`, lease))
 	a, renewed, err := d.renewed(ctx)
 	if err != nil {
 		return err

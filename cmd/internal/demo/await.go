@@ -14,10 +14,10 @@ import (
 
 // readAlong notes every change of the key in the journal, as any etcd client would see it.
 func (d *demo) readAlong(ctx context.Context) error {
-	changes := d.client.Watch(ctx, demoPath, clientv3.WithCreatedNotify())
+	changes := d.client.Watch(ctx, path, clientv3.WithCreatedNotify())
 	select {
 	case <-changes: // it is open
-	case <-time.After(demoLimit):
+	case <-time.After(limit):
 		return errors.New("etcd does not answer")
 	}
 	go func() {
@@ -35,7 +35,7 @@ func (d *demo) readAlong(ctx context.Context) error {
 }
 
 // launch starts a candidate's process.
-func (d *demo) launch(a *actor) error {
+func (d *demo) launch(a *candidate) error {
 	at := time.Now()
 	if err := a.start(); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (d *demo) launch(a *actor) error {
 }
 
 // launchInto starts it, and waits until etcd has it in the queue.
-func (d *demo) launchInto(ctx context.Context, a *actor) error {
+func (d *demo) launchInto(ctx context.Context, a *candidate) error {
 	if err := d.launch(a); err != nil {
 		return err
 	}
@@ -53,11 +53,11 @@ func (d *demo) launchInto(ctx context.Context, a *actor) error {
 }
 
 // awaitPlace waits until etcd has the candidate in its queue, behind a leader, and tells its place.
-func (d *demo) awaitPlace(ctx context.Context, a *actor) error {
-	limited, cancel := context.WithTimeout(ctx, demoLimit)
+func (d *demo) awaitPlace(ctx context.Context, a *candidate) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for changes := d.client.Watch(limited, demoPath+":::", clientv3.WithPrefix(), clientv3.WithCreatedNotify()); ; {
-		candidates, err := d.locker.Candidates(limited, demoPath)
+	for changes := d.client.Watch(limited, path+":::", clientv3.WithPrefix(), clientv3.WithCreatedNotify()); ; {
+		candidates, err := d.locker.Candidates(limited, path)
 		if err != nil && limited.Err() == nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (d *demo) awaitPlace(ctx context.Context, a *actor) error {
 			return broken("%s has ended by itself", a.name)
 		case <-limited.Done():
 			if ctx.Err() == nil {
-				return broken("%s is not in the queue within %v", a.name, demoLimit)
+				return broken("%s is not in the queue within %v", a.name, limit)
 			}
 			return ctx.Err()
 		}

@@ -19,23 +19,23 @@ import (
 )
 
 const (
-	demoPath  = "/demo"
-	demoTTL   = 3 * time.Second
-	demoLease = "3 s"            // the same, for people
-	demoLimit = 20 * time.Second // for anything that is waited for
+	path  = "/demo"
+	ttl   = 3 * time.Second
+	lease = "3 s"            // the same, for people
+	limit = 20 * time.Second // for anything that is waited for
 )
 
-// demo is the stage: an etcd, a client that reads along, and the candidates.
+// demo is all that takes part: an etcd, a client that reads along, and the candidates.
 type demo struct {
 	story   *story
 	journal *journal
 	server  *etcdserver.Server
 	client  *clientv3.Client
 	locker  *locked.Locker
-	actors  []*actor
+	candidates  []*candidate
 	mark    int    // in the journal, where the act began
-	absent  *actor // was killed
-	cut     *actor // was cut off
+	absent  *candidate // was killed
+	cut     *candidate // was cut off
 	heal    func() // ends that
 }
 
@@ -102,17 +102,17 @@ func (d *demo) open(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		d.actors = append(d.actors, newActor(name, fmt.Sprintf("10.0.0.%d:8080", i+1), p, d.journal))
+		d.candidates = append(d.candidates, newCandidate(name, fmt.Sprintf("10.0.0.%d:8080", i+1), p, d.journal))
 	}
 	return d.readAlong(ctx)
 }
 
 // close stops and removes everything, however far it had come.
 func (d *demo) close() error {
-	for _, a := range d.actors {
+	for _, a := range d.candidates {
 		a.close()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), demoLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if d.locker != nil {
 		_ = d.locker.Close(ctx) // it has no nodes
@@ -126,9 +126,9 @@ func (d *demo) close() error {
 	return nil
 }
 
-// goOn leaves the stage to the user, and tells of every change.
+// goOn leaves everything to the user, and tells of every change.
 func (d *demo) goOn(ctx context.Context) error {
-	d.story.invite(d.server.Endpoint(), program(), d.actors)
+	d.story.invite(d.server.Endpoint(), program(), d.candidates)
 	for from := d.journal.len(); ; {
 		r, next, err := d.journal.next(ctx, from, func(r record) bool { return r.who == etcdItself || r.Kind == failed })
 		if err != nil || ctx.Err() != nil { // the candidates may have been interrupted with us
@@ -139,9 +139,9 @@ func (d *demo) goOn(ctx context.Context) error {
 		case failed:
 			d.story.line(r.At, r.who, "has ended: %s", r.Cause)
 		case deleted:
-			d.story.line(r.At, etcdItself, "%s is gone: nobody is elected", demoPath)
+			d.story.line(r.At, etcdItself, "%s is gone: nobody is elected", path)
 		case put:
-			d.story.line(r.At, etcdItself, "%s holds %s", demoPath, r.Value)
+			d.story.line(r.At, etcdItself, "%s holds %s", path, r.Value)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (j *journal) next(ctx context.Context, from int, match func(record) bool) (
 // await waits for a record from a place on that matches, and no longer than anybody would want to watch. It gives up when
 // a process has failed.
 func (j *journal) await(ctx context.Context, from int, what string, match func(record) bool) (record, error) {
-	limited, cancel := context.WithTimeout(ctx, demoLimit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	fails := func(r record) bool { return r.Kind == failed }
 	if i := slices.IndexFunc(j.all(0)[:from], fails); i >= 0 {
@@ -108,7 +108,7 @@ func (j *journal) await(ctx context.Context, from int, what string, match func(r
 	r, _, err := j.next(limited, from, func(r record) bool { return match(r) || fails(r) })
 	switch {
 	case err != nil && ctx.Err() == nil:
-		return r, broken("%s: not within %v", what, demoLimit)
+		return r, broken("%s: not within %v", what, limit)
 	case err == nil && fails(r):
 		return r, broken("%s has ended by itself: %s", r.who, r.Cause)
 	}

@@ -7,16 +7,16 @@ import (
 
 // What the demo knows of who leads: nothing but what the candidates have told, and what was seen of the key.
 
-// leads reports whether an actor leads, by what it told last, and when its term began.
-func (d *demo) leads(a *actor) (began record, yes bool) {
+// leads reports whether a candidate leads, by what it told last, and when its term began.
+func (d *demo) leads(a *candidate) (began record, yes bool) {
 	r := d.journal.latest(a.name, "select", "deselect", killed, ended, failed)
 	return r, r.Kind == "select"
 }
 
 // leader gives the one who leads, once somebody does, and the beginning of its term.
-func (d *demo) leader(ctx context.Context) (leader *actor, began record, err error) {
+func (d *demo) leader(ctx context.Context) (leader *candidate, began record, err error) {
 	_, err = d.journal.await(ctx, 0, "a leader", func(record) bool {
-		for _, a := range d.actors {
+		for _, a := range d.candidates {
 			if r, yes := d.leads(a); yes {
 				leader, began = a, r
 			}
@@ -27,9 +27,9 @@ func (d *demo) leader(ctx context.Context) (leader *actor, began record, err err
 }
 
 // renewed gives the one who leads once it has renewed its lease as the leader, and when it last did.
-func (d *demo) renewed(ctx context.Context) (leader *actor, at time.Time, err error) {
+func (d *demo) renewed(ctx context.Context) (leader *candidate, at time.Time, err error) {
 	_, err = d.journal.await(ctx, 0, "a leader that has renewed its lease", func(record) bool {
-		for _, a := range d.actors {
+		for _, a := range d.candidates {
 			began, yes := d.leads(a)
 			if r := d.journal.latest(a.name, "refresh"); yes && r.Token == began.Token {
 				leader, at = a, r.At
@@ -43,7 +43,7 @@ func (d *demo) renewed(ctx context.Context) (leader *actor, at time.Time, err er
 // agreed gives the leader that all candidates know of, once they know of the same.
 func (d *demo) agreed(ctx context.Context) (leader record, err error) {
 	_, err = d.journal.await(ctx, 0, "all knowing the same leader", func(record) bool {
-		for i, a := range d.actors {
+		for i, a := range d.candidates {
 			r := d.journal.latest(a.name, "change", "vacant")
 			if r.Kind != "change" || i > 0 && (r.Token != leader.Token || r.ID != leader.ID || r.Value != leader.Value) {
 				return false
@@ -56,12 +56,12 @@ func (d *demo) agreed(ctx context.Context) (leader record, err error) {
 }
 
 // successor waits for somebody else to lead.
-func (d *demo) successor(ctx context.Context, mark int, a *actor) (record, error) {
+func (d *demo) successor(ctx context.Context, mark int, a *candidate) (record, error) {
 	return d.journal.await(ctx, mark, "a leader after "+a.name, func(r record) bool { return r.Kind == "select" && r.who != a.name })
 }
 
-// passed waits until an actor does not lead any more, and somebody else does.
-func (d *demo) passed(ctx context.Context, mark int, a *actor) (stopped, began record, err error) {
+// passed waits until a candidate does not lead any more, and somebody else does.
+func (d *demo) passed(ctx context.Context, mark int, a *candidate) (stopped, began record, err error) {
 	if stopped, err = d.journal.of(ctx, mark, a.name, "deselect"); err != nil {
 		return stopped, began, err
 	}
@@ -71,8 +71,8 @@ func (d *demo) passed(ctx context.Context, mark int, a *actor) (stopped, began r
 
 // neverEmpty checks what was seen of the key from a place on, up to the beginning of the next term: one put, and nobody
 // who found it empty.
-func (d *demo) neverEmpty(ctx context.Context, mark int, before *actor, began record) error {
-	for _, a := range d.actors {
+func (d *demo) neverEmpty(ctx context.Context, mark int, before *candidate, began record) error {
+	for _, a := range d.candidates {
 		if a == before {
 			continue
 		}
@@ -98,6 +98,6 @@ func (d *demo) neverEmpty(ctx context.Context, mark int, before *actor, began re
 	if puts != 1 {
 		return broken("the key was changed %d times during the handover", puts)
 	}
-	d.story.aside(etcdItself, "%s went from %s's value to %s's at revision %d, never empty", demoPath, before.name, began.who, began.Revision)
+	d.story.aside(etcdItself, "%s went from %s's value to %s's at revision %d, never empty", path, before.name, began.who, began.Revision)
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *story) paint(code, text string) string {
 func (s *story) opening(endpoint string) {
 	s.printf("%s\n", s.paint("1", "locked demo: three processes want one job, and etcd gives it to one of them"))
 	s.say("The candidates ada, bob and cleo are processes of their own. An etcd inside this one")
-	s.say("serves at %s. Whoever leads has a lease of %s there.", strings.TrimPrefix(endpoint, "http://"), demoLease)
+	s.say("serves at %s. Whoever leads has a lease of %s there.", strings.TrimPrefix(endpoint, "http://"), lease)
 	s.say("First column: time since the start. Second: time since the line with the dot.")
 }
 
@@ -126,16 +126,16 @@ func figure(d time.Duration) string {
 }
 
 // invite says what can be done with what is left running.
-func (s *story) invite(endpoint, program string, actors []*actor) {
+func (s *story) invite(endpoint, program string, candidates []*candidate) {
 	s.printf("\n%s\n", s.paint("1", "Everything is left running. In another terminal:"))
 	s.say("export LOCKED_ENDPOINTS=%s", strings.TrimPrefix(endpoint, "http://"))
-	s.say("%s watch %s", program, demoPath)
-	s.say("%s get %s -o json", program, demoPath)
-	s.say("%s campaign %s --id you --value here", program, demoPath)
-	for _, a := range actors {
+	s.say("%s watch %s", program, path)
+	s.say("%s get %s -o json", program, path)
+	s.say("%s campaign %s --id you --value here", program, path)
+	for _, a := range candidates {
 		s.say("kill -TERM %-7d  # %s hands over if it leads; kill -KILL is a crash", a.pid(), a.name)
 	}
-	s.say("With etcd's own tools: etcdctl --endpoints $LOCKED_ENDPOINTS get --prefix %s", demoPath)
+	s.say("With etcd's own tools: etcdctl --endpoints $LOCKED_ENDPOINTS get --prefix %s", path)
 	s.printf("\nWhat happens is told here. Interrupt (^C) to end it all.\n")
 	s.cause = time.Time{}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
-// actor is one candidate of the demo: a process of its own, running "locked campaign".
-type actor struct {
+// candidate is one candidate of the demo: a process of its own, running "locked campaign".
+type candidate struct {
 	name, value string
 	network     *faultproxy.Proxy // to etcd
 	journal     *journal
@@ -23,18 +23,18 @@ type actor struct {
 	dying   atomic.Bool   // it was told to end
 }
 
-func newActor(name, value string, network *faultproxy.Proxy, j *journal) *actor {
-	return &actor{name: name, value: value, network: network, journal: j}
+func newCandidate(name, value string, network *faultproxy.Proxy, j *journal) *candidate {
+	return &candidate{name: name, value: value, network: network, journal: j}
 }
 
 // start runs the process, and writes down what it tells. It ends by itself when we do: its standard input ends then.
-func (a *actor) start() error {
+func (a *candidate) start() error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(exe, "campaign", "--id", a.name, "--value", a.value, "--ttl", demoTTL.String(), "--endpoints", a.network.Addr(),
-		"--command-timeout", demoTTL.String(), "--output", "json", "--verbose", "--stop-on-eof", demoPath)
+	cmd := exec.Command(exe, "campaign", "--id", a.name, "--value", a.value, "--ttl", ttl.String(), "--endpoints", a.network.Addr(),
+		"--command-timeout", ttl.String(), "--output", "json", "--verbose", "--stop-on-eof", path)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = withoutOurs(os.Environ())
 	cmd.Stderr = os.Stderr
@@ -58,7 +58,7 @@ func (a *actor) start() error {
 }
 
 // told writes down what the process tells.
-func (a *actor) told(line string) {
+func (a *candidate) told(line string) {
 	r := record{who: a.name}
 	if json.Unmarshal([]byte(line), &r) == nil {
 		a.journal.add(r)
@@ -76,16 +76,16 @@ func withoutOurs(environ []string) []string {
 	return out
 }
 
-func (a *actor) pid() int { return a.process.PID() }
+func (a *candidate) pid() int { return a.process.PID() }
 
 // terminate asks the process to end, as a service manager does.
-func (a *actor) terminate() {
+func (a *candidate) terminate() {
 	a.dying.Store(true)
 	a.process.Terminate()
 }
 
 // kill ends the process without asking it.
-func (a *actor) kill() {
+func (a *candidate) kill() {
 	if a.process != nil {
 		a.dying.Store(true)
 		a.process.Kill()
@@ -93,7 +93,7 @@ func (a *actor) kill() {
 }
 
 // close ends the process, waits until all that it told is in the journal, and takes its network down.
-func (a *actor) close() {
+func (a *candidate) close() {
 	a.kill()
 	if a.gone != nil {
 		<-a.gone
