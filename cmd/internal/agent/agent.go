@@ -23,7 +23,7 @@ type Agent struct {
 	cfg      Config
 	log      *slog.Logger
 	locker   *locked.Locker
-	mirror   *mirror
+	cache    *cache
 	registry *registry
 	tokens   *tokens // nil: everybody may do everything
 
@@ -50,7 +50,7 @@ func New(client *clientv3.Client, cfg Config, opts ...locked.Option) (*Agent, er
 		return nil, err
 	}
 	a := &Agent{
-		cfg: cfg, log: cfg.Logger, mirror: newMirror(client, cfg.Prefix), registry: newRegistry(cfg.MaxCandidacies),
+		cfg: cfg, log: cfg.Logger, cache: newCache(client, cfg.Prefix), registry: newRegistry(cfg.MaxCandidacies),
 		ending: make(chan struct{}),
 	}
 	var err error
@@ -168,7 +168,7 @@ func (a *Agent) shutdown() error {
 	if a.server.Shutdown(last) != nil {
 		_ = a.server.Close()
 	}
-	a.mirror.close()
+	a.cache.close()
 	closing, cancelClosing := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancelClosing()
 	left := a.locker.Close(closing)

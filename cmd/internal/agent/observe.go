@@ -23,7 +23,7 @@ func (a *Agent) observe(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	events := a.locker.Watch(r.Context(), path)
-	s := newStream(w, r, viewerPatiece)
+	s := newStream(w, r, viewerPatience)
 	if err := s.send("reset", 0, struct {
 		Path string `json:"path"`
 	}{path}); err != nil {

@@ -8,8 +8,8 @@ import (
 )
 
 // What happened while etcd was out of sight is not told as if it had been seen: a crash must not look like a handover.
-func TestMirrorOutOfSight(t *testing.T) {
-	m := newMirror(nil, "/")
+func TestCacheOutOfSight(t *testing.T) {
+	m := newCache(nil, "/")
 	term := func(nonce string, revision int64) election.Change {
 		return election.Change{
 			Name: election.TermPrefix("/web") + nonce,

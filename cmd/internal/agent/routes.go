@@ -74,7 +74,7 @@ func (a *Agent) routes() http.Handler {
 		newProblem(http.StatusNotFound, "no-resource",
 			"there is no %s: see /openapi.yaml; slashes within the path of an election are written %%2F", r.URL.EscapedPath()).write(w)
 	})
-	return a.guard(exactly(mux))
+	return a.authorize(exactly(mux))
 }
 
 // exactly refuses a path with empty segments or dots, to which [http.ServeMux] answers with another place: with every %2F
@@ -122,7 +122,7 @@ func (a *Agent) readyz(w http.ResponseWriter, r *http.Request) error {
 	if a.drains.Load() {
 		return draining()
 	}
-	switch _, err := a.mirror.source.Ping(r.Context()); {
+	switch _, err := a.cache.source.Ping(r.Context()); {
 	case etcd.IsRefusal(err):
 		return newProblem(http.StatusServiceUnavailable, "etcd-refused", "etcd refuses: %v", err)
 	case err != nil:

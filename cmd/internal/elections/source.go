@@ -32,15 +32,16 @@ type Follower interface {
 	Reset(ctx context.Context, revision int64, all Changes)
 	// Apply tells of the changes of one revision.
 	Apply(ctx context.Context, revision int64, changes Changes)
-	// Reached tells every two seconds that etcd has answered to a linearizable read, and how long that took.
+	// Reached tells, every [BeatEvery], that etcd has answered to a linearizable read, and how long that took.
 	Reached(ctx context.Context, took time.Duration)
 	// Failed tells that something went wrong. It is tried again.
 	Failed(ctx context.Context, err error)
 }
 
-// The conversation with etcd.
+// BeatEvery is how often etcd is asked whether it is there, and the watch whether it is up to date.
+const BeatEvery = 2 * time.Second
+
 const (
-	beatEvery   = 2 * time.Second // etcd is asked whether it is there, and the watch whether it is up to date
 	followRetry = time.Second
 	keysPerPage = 1000
 )
@@ -94,7 +95,7 @@ func (s *Source) follow(ctx context.Context, f Follower) error {
 func (s *Source) listen(ctx context.Context, f Follower, stream etcdserverpb.Watch_WatchClient, got int64,
 	told <-chan *etcdserverpb.WatchResponse, failed <-chan error,
 ) error {
-	tick := time.NewTicker(beatEvery)
+	tick := time.NewTicker(BeatEvery)
 	defer tick.Stop()
 	for {
 		begun := time.Now()

@@ -86,17 +86,17 @@ func putElections(t *testing.T, c *clientv3.Client, n, version int) {
 	}
 }
 
-// A viewer who does not read costs nothing, delays nobody, and hears the latest state when he reads on.
-func TestSlowViewer(t *testing.T) {
+// A subscriber who does not read costs nothing, delays nobody, and hears the latest state when he reads on.
+func TestSlowSubscriber(t *testing.T) {
 	t.Parallel()
 	etcd := testEtcd(t)
 	s := serverOn(t, etcd)
 	const elections, rounds = 1000, 8
 	putElections(t, etcd, elections, 0)
-	m := s.agent.mirror
-	slow, quick := m.look("/many/"), m.look("/many/")
-	defer m.unlook(slow)
-	defer m.unlook(quick)
+	m := s.agent.cache
+	slow, quick := m.subscribe("/many/"), m.subscribe("/many/")
+	defer m.unsubscribe(slow)
+	defer m.unsubscribe(quick)
 	told := 0
 	hear := func() {
 		for b := m.next(quick); ; b = m.next(quick) {
@@ -133,7 +133,7 @@ func TestSlowViewer(t *testing.T) {
 	}
 }
 
-// While etcd is away the viewers are told so, and when it is back, what has changed.
+// While etcd is away the subscribers are told so, and when it is back, what has changed.
 func TestViewerSeesOutage(t *testing.T) {
 	t.Parallel()
 	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir(), Listen: hitch.Addr(t)}
@@ -164,28 +164,28 @@ func TestViewerSeesOutage(t *testing.T) {
 }
 
 // A watch that begins after its past was compacted away is begun anew.
-func TestMirrorRestsAndStartsAnew(t *testing.T) {
+func TestCacheRestsAndStartsAnew(t *testing.T) {
 	t.Parallel()
 	etcd := testEtcd(t)
 	s := serverOn(t, etcd)
-	m := s.agent.mirror
+	m := s.agent.cache
 	putElections(t, etcd, 2, 1)
-	v := m.look("/")
+	v := m.subscribe("/")
 	awaitBatch(t, m, v)
-	m.unlook(v)
+	m.unsubscribe(v)
 	m.rest()
 	if len(m.elections) != 0 {
-		t.Errorf("a mirror that nobody looks at keeps %d elections", len(m.elections))
+		t.Errorf("a cache that nobody looks at keeps %d elections", len(m.elections))
 	}
 	putElections(t, etcd, 2, 2)
-	v = m.look("/")
-	defer m.unlook(v)
+	v = m.subscribe("/")
+	defer m.unsubscribe(v)
 	if b := awaitBatch(t, m, v); !b.reset || len(b.elections) != 2 || !bytes.Contains(b.elections[0], []byte("value 2")) {
 		t.Errorf("told: %s", b.elections)
 	}
 }
 
-func awaitBatch(t *testing.T, m *mirror, v *viewer) batch {
+func awaitBatch(t *testing.T, m *cache, v *subscriber) batch {
 	t.Helper()
 	limit := time.After(patience)
 	for {

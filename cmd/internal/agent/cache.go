@@ -13,34 +13,34 @@ import (
 	"github.com/samcday/locked/internal/election"
 )
 
-// mirror is every election below a prefix as etcd has it, kept by one watch for all who look. It runs while anybody does,
+// cache is every election below a prefix as etcd has it, kept by one watch for all who look. It runs while anybody does,
 // and a while longer.
 //
 // Nobody who looks has a queue: he has a set of elections that have changed since he was last told, and is told how they
 // are then. So one who is slow gets fewer words, and costs nothing.
-type mirror struct {
+type cache struct {
 	source elections.Source
 
-	mu        sync.Mutex
-	elections map[string]*entry
-	viewers   map[*viewer]struct{}
-	etcd      etcdState
-	synced    bool // elections is what etcd has
-	stop      context.CancelFunc
-	idle      *time.Timer
-	running   sync.WaitGroup
-	closed    bool
+	mu          sync.Mutex
+	elections   map[string]*entry
+	subscribers map[*subscriber]struct{}
+	etcd        etcdState
+	synced      bool // elections is what etcd has
+	stop        context.CancelFunc
+	idle        *time.Timer
+	running     sync.WaitGroup
+	closed      bool
 }
 
-// lingering is how long the mirror runs on without anybody who looks, as while a page is loaded again.
+// lingering is how long the cache runs on without anybody who looks, as while a page is loaded again.
 const lingering = time.Minute
 
 const readLimit = 5 * time.Second // for one request
 
-// entry is one election of a mirror.
+// entry is one election of a cache.
 type entry struct {
 	view    election.View
-	terms   int       // seen since the mirror began to run
+	terms   int       // seen since the cache began to run
 	since   time.Time // the term was seen to begin; zero if that was before
 	vacated time.Time // the last term was seen to end; zero if somebody leads, or it was before
 	gap     time.Duration
@@ -85,15 +85,15 @@ const (
 	mostValueShown = 1 << 10
 )
 
-func newMirror(client *clientv3.Client, prefix string) *mirror {
-	return &mirror{
-		source: elections.Source{Client: client, Prefix: prefix, Limit: readLimit}, elections: map[string]*entry{}, viewers: map[*viewer]struct{}{},
+func newCache(client *clientv3.Client, prefix string) *cache {
+	return &cache{
+		source: elections.Source{Client: client, Prefix: prefix, Limit: readLimit}, elections: map[string]*entry{}, subscribers: map[*subscriber]struct{}{},
 		etcd: etcdState{Since: time.Now()},
 	}
 }
 
 // Reset takes what was read of everything at one revision.
-func (m *mirror) Reset(ctx context.Context, revision int64, keys elections.Changes) {
+func (m *cache) Reset(ctx context.Context, revision int64, keys elections.Changes) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ctx.Err() != nil {
@@ -116,7 +116,7 @@ func (m *mirror) Reset(ctx context.Context, revision int64, keys elections.Chang
 }
 
 // Apply takes the changes of one revision.
-func (m *mirror) Apply(ctx context.Context, revision int64, keys elections.Changes) {
+func (m *cache) Apply(ctx context.Context, revision int64, keys elections.Changes) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ctx.Err() != nil {
@@ -129,7 +129,7 @@ func (m *mirror) Apply(ctx context.Context, revision int64, keys elections.Chang
 	m.etcd.Revision = revision
 }
 
-func (m *mirror) entry(path string) *entry {
+func (m *cache) entry(path string) *entry {
 	e := m.elections[path]
 	if e == nil {
 		e = new(entry)
@@ -139,7 +139,7 @@ func (m *mirror) entry(path string) *entry {
 }
 
 // change lets an election change, and notes when its terms begin and end if it was seen to do so.
-func (m *mirror) change(path string, e *entry, seen bool, f func()) {
+func (m *cache) change(path string, e *entry, seen bool, f func()) {
 	before, now := e.view.Term.Create, time.Now()
 	f()
 	after := e.view.Term.Create
@@ -164,7 +164,7 @@ func (m *mirror) change(path string, e *entry, seen bool, f func()) {
 	if !e.view.Term.Exists() && len(e.view.Queue) == 0 {
 		m.forgetLater(path, e)
 	}
-	for v := range m.viewers {
+	for v := range m.subscribers {
 		if strings.HasPrefix(path, v.prefix) {
 			v.dirty[path] = struct{}{}
 			v.wake()
@@ -173,7 +173,7 @@ func (m *mirror) change(path string, e *entry, seen bool, f func()) {
 }
 
 // forgetLater drops an election of which nothing is left, when a handover or a restart would have brought it back.
-func (m *mirror) forgetLater(path string, e *entry) {
+func (m *cache) forgetLater(path string, e *entry) {
 	time.AfterFunc(lingering, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -184,13 +184,13 @@ func (m *mirror) forgetLater(path string, e *entry) {
 }
 
 // Reached notes that etcd answers.
-func (m *mirror) Reached(ctx context.Context, took time.Duration) { m.reached(ctx, took, nil) }
+func (m *cache) Reached(ctx context.Context, took time.Duration) { m.reached(ctx, took, nil) }
 
 // Failed notes that it does not.
-func (m *mirror) Failed(ctx context.Context, err error) { m.reached(ctx, 0, err) }
+func (m *cache) Failed(ctx context.Context, err error) { m.reached(ctx, 0, err) }
 
 // reached notes how the connection to etcd is.
-func (m *mirror) reached(ctx context.Context, took time.Duration, err error) {
+func (m *cache) reached(ctx context.Context, took time.Duration, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ctx.Err() != nil {
@@ -199,7 +199,7 @@ func (m *mirror) reached(ctx context.Context, took time.Duration, err error) {
 	ok := err == nil
 	if ok != m.etcd.Reachable {
 		m.etcd.Reachable, m.etcd.Since = ok, time.Now()
-		for v := range m.viewers {
+		for v := range m.subscribers {
 			v.beat = true
 			v.wake()
 		}
@@ -212,14 +212,14 @@ func (m *mirror) reached(ctx context.Context, took time.Duration, err error) {
 	}
 }
 
-func (m *mirror) wakeAll() {
-	for v := range m.viewers {
+func (m *cache) wakeAll() {
+	for v := range m.subscribers {
 		v.wake()
 	}
 }
 
 // render gives an election as JSON.
-func (m *mirror) render(path string) []byte {
+func (m *cache) render(path string) []byte {
 	e := m.elections[path]
 	if e == nil {
 		e = new(entry)

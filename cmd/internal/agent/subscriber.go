@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// viewer is one who looks at a mirror. But for woken it belongs to the mirror's lock.
-type viewer struct {
+// subscriber is one who looks at a cache. But for woken it belongs to the cache's lock.
+type subscriber struct {
 	prefix string
 	dirty  map[string]struct{} // elections to tell of
 	begun  bool                // everything was marked
@@ -15,19 +15,19 @@ type viewer struct {
 	woken  chan struct{}
 }
 
-func (v *viewer) wake() {
+func (v *subscriber) wake() {
 	select {
 	case v.woken <- struct{}{}:
 	default:
 	}
 }
 
-// look adds a viewer of the elections whose path has the prefix, and makes the mirror run.
-func (m *mirror) look(prefix string) *viewer {
-	v := &viewer{prefix: prefix, dirty: map[string]struct{}{}, woken: make(chan struct{}, 1)}
+// subscribe adds a subscriber of the elections whose path has the prefix, and makes the cache run.
+func (m *cache) subscribe(prefix string) *subscriber {
+	v := &subscriber{prefix: prefix, dirty: map[string]struct{}{}, woken: make(chan struct{}, 1)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.viewers[v] = struct{}{}
+	m.subscribers[v] = struct{}{}
 	v.wake()
 	if m.idle != nil {
 		m.idle.Stop()
@@ -42,21 +42,21 @@ func (m *mirror) look(prefix string) *viewer {
 	return v
 }
 
-// unlook takes a viewer away.
-func (m *mirror) unlook(v *viewer) {
+// unsubscribe takes a subscriber away.
+func (m *cache) unsubscribe(v *subscriber) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.viewers, v)
-	if len(m.viewers) == 0 && m.idle == nil {
+	delete(m.subscribers, v)
+	if len(m.subscribers) == 0 && m.idle == nil {
 		m.idle = time.AfterFunc(lingering, m.rest)
 	}
 }
 
-// rest ends the watch of a mirror that nobody looks at.
-func (m *mirror) rest() {
+// rest ends the watch of a cache that nobody looks at.
+func (m *cache) rest() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.viewers) > 0 || m.stop == nil {
+	if len(m.subscribers) > 0 || m.stop == nil {
 		return
 	}
 	m.stop()
@@ -65,7 +65,7 @@ func (m *mirror) rest() {
 }
 
 // close ends everything.
-func (m *mirror) close() {
+func (m *cache) close() {
 	m.mu.Lock()
 	m.closed = true
 	if m.idle != nil {
@@ -78,7 +78,7 @@ func (m *mirror) close() {
 	m.running.Wait()
 }
 
-// batch is what a viewer is told next.
+// batch is what a subscriber is told next.
 type batch struct {
 	reset     bool // everything follows
 	last      bool // everything was told
@@ -91,8 +91,8 @@ type batch struct {
 // batchSize bounds what is taken under the lock at a time.
 const batchSize = 256
 
-// next takes what the viewer is to be told.
-func (m *mirror) next(v *viewer) batch {
+// next takes what the subscriber is to be told.
+func (m *cache) next(v *subscriber) batch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := batch{revision: m.etcd.Revision, etcd: m.etcd, beat: v.beat}
@@ -116,7 +116,7 @@ func (m *mirror) next(v *viewer) batch {
 	return b
 }
 
-func (m *mirror) markAll(v *viewer) {
+func (m *cache) markAll(v *subscriber) {
 	for path, e := range m.elections {
 		if len(e.view.Queue) > 0 || e.view.Term.Exists() {
 			if strings.HasPrefix(path, v.prefix) {

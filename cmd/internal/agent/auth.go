@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// guard lets a request through that comes from whom it seems to come from, and may do what it asks for.
-func (a *Agent) guard(next http.Handler) http.Handler {
+// authorize lets a request through that comes from whom it seems to come from, and may do what it asks for.
+func (a *Agent) authorize(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { crossOrigin().write(w) }))
 	next = protection.Handler(next)
