@@ -12,7 +12,7 @@ import (
 )
 
 var candidateFaults = map[string]candidateFault{
-	kindKill: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindKill: func(ctx context.Context, s *injector, p plan, r *process) string {
 		r.proc.Kill()
 		clock.Pause(ctx, s.times(p, 0.1, 1))
 		if err := r.start(); err != nil {
@@ -20,35 +20,37 @@ var candidateFaults = map[string]candidateFault{
 		}
 		return "its process ended"
 	},
-	kindStop: func(ctx context.Context, s *stage, p plan, r *racer) string { return r.pause(ctx, s.times(p, 1.2, 2)) },
-	kindBlink: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindStop: func(ctx context.Context, s *injector, p plan, r *process) string {
+		return r.pause(ctx, s.times(p, 1.2, 2))
+	},
+	kindBlink: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.pause(ctx, s.times(p, 0.2, 0.9))
 	},
-	kindFreeze: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindFreeze: func(ctx context.Context, s *injector, p plan, r *process) string {
 		d := s.times(p, 1.2, 2)
 		if err := s.freezer.freeze(ctx, r.name, r.proc.PID(), d); err != nil {
 			return ""
 		}
 		return "froze for " + short(d)
 	},
-	kindCut: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindCut: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.gates(ctx, s.times(p, 1.2, 2), true, true)
 	},
-	kindMute: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindMute: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.gates(ctx, s.times(p, 1.2, 2), true, false)
 	},
-	kindDeaf: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindDeaf: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.gates(ctx, s.times(p, 1.2, 2), false, true)
 	},
-	kindDrip: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindDrip: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.slow(ctx, s.times(p, 2, 3), (*faultproxy.Gate).Drip, s.times(p, 0.1, 0.5))
 	},
-	kindLag: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindLag: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.slow(ctx, s.times(p, 2, 3), (*faultproxy.Gate).Lag, s.times(p, 0.1, 0.3))
 	},
 	kindReset: reset,
 	kindLate:  late,
-	kindCompact: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindCompact: func(ctx context.Context, s *injector, p plan, r *process) string {
 		defer r.shut(false, true)()
 		clock.Pause(ctx, s.times(p, 0.2, 0.4))
 		at := s.watched.revision()
@@ -67,7 +69,7 @@ var candidateFaults = map[string]candidateFault{
 func short(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
 
 // pause stops the process, and looks whether it stood still.
-func (r *racer) pause(ctx context.Context, d time.Duration) string {
+func (r *process) pause(ctx context.Context, d time.Duration) string {
 	r.proc.Pause()
 	before := r.read(wordAlive)
 	clock.Pause(ctx, d)
@@ -80,7 +82,7 @@ func (r *racer) pause(ctx context.Context, d time.Duration) string {
 }
 
 // shut holds back what goes over a candidate's links, until heal.
-func (r *racer) shut(up, down bool) (heal func()) {
+func (r *process) shut(up, down bool) (heal func()) {
 	var gates []*faultproxy.Gate
 	for _, l := range r.links {
 		if up {
@@ -93,7 +95,7 @@ func (r *racer) shut(up, down bool) (heal func()) {
 	return faultproxy.Shut(gates...)
 }
 
-func (r *racer) gates(ctx context.Context, d time.Duration, up, down bool) string {
+func (r *process) gates(ctx context.Context, d time.Duration, up, down bool) string {
 	before := r.touched()
 	heal := r.shut(up, down)
 	clock.Pause(ctx, d)
@@ -109,7 +111,7 @@ func held(n int64) string {
 }
 
 // slow delays the answers to a candidate, in one way or another.
-func (r *racer) slow(ctx context.Context, d time.Duration, how func(*faultproxy.Gate, time.Duration), delay time.Duration) string {
+func (r *process) slow(ctx context.Context, d time.Duration, how func(*faultproxy.Gate, time.Duration), delay time.Duration) string {
 	before := r.touched()
 	for _, l := range r.links {
 		how(l.Down, delay)
@@ -124,7 +126,7 @@ func (r *racer) slow(ctx context.Context, d time.Duration, how func(*faultproxy.
 	return ""
 }
 
-func reset(_ context.Context, _ *stage, _ plan, r *racer) string {
+func reset(_ context.Context, _ *injector, _ plan, r *process) string {
 	n := 0
 	for _, l := range r.links {
 		n += l.Reset()
@@ -137,7 +139,7 @@ func reset(_ context.Context, _ *stage, _ plan, r *racer) string {
 
 // late has what a leader asks for now, a fenced write in any case and half of the time a hand-over, done when somebody else
 // leads.
-func late(ctx context.Context, s *stage, p plan, r *racer) string {
+func late(ctx context.Context, s *injector, p plan, r *process) string {
 	var seals []func() int
 	var delivers []func()
 	for _, l := range r.links {
@@ -179,9 +181,9 @@ func late(ctx context.Context, s *stage, p plan, r *racer) string {
 }
 
 // another waits until somebody else leads.
-func (s *stage) another(ctx context.Context, election int, than ...*racer) *racer {
+func (s *injector) another(ctx context.Context, election int, than ...*process) *process {
 	for ctx.Err() == nil {
-		if r := s.fleet.leader(election); r != nil && !slices.Contains(than, r) {
+		if r := s.processes.leader(election); r != nil && !slices.Contains(than, r) {
 			return r
 		}
 		clock.Pause(ctx, 5*time.Millisecond)
@@ -189,16 +191,16 @@ func (s *stage) another(ctx context.Context, election int, than ...*racer) *race
 	return nil
 }
 
-func leave(ctx context.Context, s *stage, p plan, r *racer) string {
+func leave(ctx context.Context, s *injector, p plan, r *process) string {
 	return depart(ctx, s, p, r, "leave", func() { r.tell("join %d", p.election) })
 }
 
-func yield(ctx context.Context, s *stage, p plan, r *racer) string {
+func yield(ctx context.Context, s *injector, p plan, r *process) string {
 	return depart(ctx, s, p, r, "yield", func() {})
 }
 
-func depart(ctx context.Context, s *stage, p plan, r *racer, verb string, back func()) string {
-	if s.fleet.leader(p.election) != r {
+func depart(ctx context.Context, s *injector, p plan, r *process, verb string, back func()) string {
+	if s.processes.leader(p.election) != r {
 		return ""
 	}
 	begin := clock.Uptime()

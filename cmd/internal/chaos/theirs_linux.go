@@ -31,12 +31,12 @@ type led struct {
 	token   int64
 }
 
-func (c *candidate) connectTheirs(context.Context) (func(int) (competitor, error), func(), error) {
+func (c *candidate) connectTheirs(context.Context) (func(int) (elector, error), func(), error) {
 	client, err := clientv3.New(clientConfig(c.Endpoints, c.TTL))
 	if err != nil {
 		return nil, nil, err
 	}
-	one := func(e int) (competitor, error) {
+	one := func(e int) (elector, error) {
 		return &theirs{client: client, path: electionPath(c.Prefix, e), name: c.Who, ttl: c.TTL}, nil
 	}
 	return one, func() { _ = client.Close() }, nil

@@ -133,7 +133,7 @@ func (w *warden) start(p *Program) {
 		w.gone = true
 		return
 	}
-	w.link.send(Report{Started: w.program.pid, Cage: w.program.cage()})
+	w.link.send(Report{Started: w.program.pid, Cgroup: w.program.cgroup()})
 }
 
 // latest is when everything must be killed, so that it is gone at the deadline.

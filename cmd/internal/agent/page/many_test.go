@@ -17,7 +17,7 @@ func fill(selector, text string) chromedp.Action[chromedp.Void] {
 // A thousand elections: drawn in time, filtered in time, and one that changes has nothing else drawn anew.
 func TestThousand(t *testing.T) {
 	f, p := newFake(t), newTab(t)
-	list := wall(1000)
+	list := many(1000)
 	f.put(list...)
 	drawn := quickest(20_000, func(n int) float64 {
 		p.open(fmt.Sprintf("%s/?%d", f.URL, n))
@@ -163,7 +163,7 @@ func fits(width int64) string {
 
 func TestPhone(t *testing.T) {
 	f, p := newFake(t), newTab(t)
-	f.put(wall(30)...)
+	f.put(many(30)...)
 	p.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))
 	p.open(f.URL)
 	p.until(fits(360))
@@ -181,7 +181,7 @@ func TestPhone(t *testing.T) {
 // Without a mouse: find an election, look at it, come back, hand over.
 func TestKeyboard(t *testing.T) {
 	f, p := newFake(t), newTab(t)
-	list := wall(40)
+	list := many(40)
 	f.put(list...)
 	p.open(f.URL)
 	p.press("/")
@@ -239,7 +239,7 @@ func TestTheme(t *testing.T) {
 func TestAnnounces(t *testing.T) {
 	t.Parallel()
 	f, p := newFake(t), newTab(t)
-	list := wall(40)
+	list := many(40)
 	f.put(list...)
 	p.open(f.URL)
 	zero := 0.0

@@ -12,14 +12,14 @@ import (
 	"github.com/samcday/locked/internal/server/cluster"
 )
 
-// stage is where faults are made.
-type stage struct {
-	ttl     time.Duration
-	cluster *cluster.Cluster // nil if the members are not ours
-	fleet   *fleet
-	client  *clientv3.Client // over links without faults
-	watched *observer
-	freezer *freezer // nil if there is none
+// injector is where faults are made.
+type injector struct {
+	ttl       time.Duration
+	cluster   *cluster.Cluster // nil if the members are not ours
+	processes *processes
+	client    *clientv3.Client // over links without faults
+	watched   *observer
+	freezer   *freezer // nil if there is none
 
 	mu     sync.Mutex
 	faults []Fault
@@ -27,7 +27,7 @@ type stage struct {
 
 // do makes a planned fault, and heals it when its time is over or ctx ends. It reports whether there was anybody to make
 // it to.
-func (s *stage) do(ctx context.Context, p plan) bool {
+func (s *injector) do(ctx context.Context, p plan) bool {
 	f := Fault{Kind: p.kind, Election: p.election}
 	var done bool
 	if act, ok := candidateFaults[p.kind]; ok {
@@ -39,7 +39,7 @@ func (s *stage) do(ctx context.Context, p plan) bool {
 }
 
 // began notes a fault as it begins, so that it counts even while it lasts; ended completes it.
-func (s *stage) began(f *Fault) (index int) {
+func (s *injector) began(f *Fault) (index int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.Begin = clock.Uptime()
@@ -47,14 +47,14 @@ func (s *stage) began(f *Fault) (index int) {
 	return len(s.faults) - 1
 }
 
-func (s *stage) ended(index int, f *Fault) {
+func (s *injector) ended(index int, f *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.End = clock.Uptime()
 	s.faults[index] = *f
 }
 
-func (s *stage) list() []Fault {
+func (s *injector) list() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Fault(nil), s.faults...)
@@ -62,10 +62,10 @@ func (s *stage) list() []Fault {
 
 // pick takes the candidate that leads the planned election, or else some other, to which no fault is being made. To leave
 // it must lead, if not that election then another one.
-func (s *stage) pick(p *plan) *racer {
-	for i := range s.fleet.settings.Elections {
-		e := (p.election + i) % s.fleet.settings.Elections
-		if r := s.fleet.leader(e); r != nil && r.take() {
+func (s *injector) pick(p *plan) *process {
+	for i := range s.processes.settings.Elections {
+		e := (p.election + i) % s.processes.settings.Elections
+		if r := s.processes.leader(e); r != nil && r.take() {
 			p.election = e
 			return r
 		}
@@ -73,7 +73,7 @@ func (s *stage) pick(p *plan) *racer {
 			break
 		}
 	}
-	all := s.fleet.all
+	all := s.processes.all
 	for i := range all {
 		if leaves(p.kind) {
 			break
@@ -85,7 +85,7 @@ func (s *stage) pick(p *plan) *racer {
 	return nil
 }
 
-func (r *racer) take() bool {
+func (r *process) take() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.busy {
@@ -95,7 +95,7 @@ func (r *racer) take() bool {
 	return true
 }
 
-func (r *racer) release() {
+func (r *process) release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.busy = false
@@ -103,9 +103,9 @@ func (r *racer) release() {
 
 // candidateFault makes a fault to a candidate, and heals it. It says what showed that it hit, if anything did besides lost
 // terms.
-type candidateFault func(ctx context.Context, s *stage, p plan, r *racer) (evidence string)
+type candidateFault func(ctx context.Context, s *injector, p plan, r *process) (evidence string)
 
-func (s *stage) toCandidate(ctx context.Context, p plan, f *Fault, act candidateFault) bool {
+func (s *injector) toCandidate(ctx context.Context, p plan, f *Fault, act candidateFault) bool {
 	r := s.pick(&p)
 	if r == nil {
 		return false
@@ -126,7 +126,7 @@ func (s *stage) toCandidate(ctx context.Context, p plan, f *Fault, act candidate
 }
 
 // kept counts the terms that a candidate goes on with.
-func (s *stage) kept(r *racer, led map[int]int64) (n int) {
+func (s *injector) kept(r *process, led map[int]int64) (n int) {
 	still := r.leads()
 	for e, token := range led {
 		if still[e] == token {
@@ -145,9 +145,9 @@ func join(a, b string) string {
 
 // memberFault makes a fault to a member of etcd, and heals it. It says what showed that it hit, besides that etcd's leader
 // changed.
-type memberFault func(ctx context.Context, s *stage, p plan, leader, victim int) (evidence string)
+type memberFault func(ctx context.Context, s *injector, p plan, leader, victim int) (evidence string)
 
-func (s *stage) toMember(ctx context.Context, p plan, f *Fault, act memberFault) bool {
+func (s *injector) toMember(ctx context.Context, p plan, f *Fault, act memberFault) bool {
 	leader, term := s.cluster.Leader(ctx)
 	if leader < 0 {
 		return false
@@ -186,6 +186,6 @@ func ofLeader(kind string) bool {
 }
 
 // times gives a duration between two multiples of the TTL.
-func (s *stage) times(p plan, from, to float64) time.Duration {
+func (s *injector) times(p plan, from, to float64) time.Duration {
 	return time.Duration((from + p.long*(to-from)) * float64(s.ttl))
 }

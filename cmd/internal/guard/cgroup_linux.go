@@ -9,58 +9,58 @@ import (
 	"syscall"
 )
 
-// cage is a cgroup (version 2) below our own that a program runs in, where we may make one. Killing it reaches processes
+// cgroup is a cgroup (version 2) below our own that a program runs in, where we may make one. Killing it reaches processes
 // of other users too, and all at once. Without one descendants are found and killed one by one.
-type cage struct {
+type cgroup struct {
 	dir string
 	fd  *os.File
 }
 
-func newCage() cage {
+func newCgroup() cgroup {
 	own := ownCgroup()
 	if own == "" {
-		return cage{}
+		return cgroup{}
 	}
 	dir := filepath.Join(own, fmt.Sprintf("locked-guard-%d", os.Getpid()))
 	_ = os.Remove(dir) // of an earlier process of our number, that was killed
 	if os.Mkdir(dir, 0o755) != nil {
-		return cage{}
+		return cgroup{}
 	}
-	c := cage{dir: dir}
+	c := cgroup{dir: dir}
 	var err error
 	if _, err = os.Stat(filepath.Join(dir, "cgroup.kill")); err == nil {
 		c.fd, err = os.Open(dir)
 	}
 	if err != nil {
 		c.remove()
-		return cage{}
+		return cgroup{}
 	}
 	return c
 }
 
-// start runs a program in the cage, or outside if the kernel does not let it in.
-func (c *cage) start(p *Program, attr *syscall.SysProcAttr) (*os.Process, error) {
+// start runs a program in the cgroup, or outside if the kernel does not let it in.
+func (c *cgroup) start(p *Program, attr *syscall.SysProcAttr) (*os.Process, error) {
 	how := &os.ProcAttr{Env: p.Env, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: attr}
 	if c.fd != nil {
-		caged := *attr
-		caged.UseCgroupFD, caged.CgroupFD = true, int(c.fd.Fd())
-		process, err := os.StartProcess(p.Path, p.Args, &os.ProcAttr{Env: how.Env, Files: how.Files, Sys: &caged})
+		inside := *attr
+		inside.UseCgroupFD, inside.CgroupFD = true, int(c.fd.Fd())
+		process, err := os.StartProcess(p.Path, p.Args, &os.ProcAttr{Env: how.Env, Files: how.Files, Sys: &inside})
 		if err == nil {
 			return process, nil
 		}
 		c.remove()
-		*c = cage{}
+		*c = cgroup{}
 	}
 	return os.StartProcess(p.Path, p.Args, how)
 }
 
-func (c *cage) kill() {
+func (c *cgroup) kill() {
 	if c.dir != "" {
 		_ = os.WriteFile(filepath.Join(c.dir, "cgroup.kill"), []byte("1"), 0) // what it does not reach is found one by one
 	}
 }
 
-func (c *cage) remove() {
+func (c *cgroup) remove() {
 	if c.fd != nil {
 		_ = c.fd.Close()
 	}

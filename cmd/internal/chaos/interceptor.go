@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// breaker stands between a candidate's client and etcd, and breaks one rule.
-type breaker struct {
+// interceptor stands between a candidate's client and etcd, and breaks one rule.
+type interceptor struct {
 	rule    string
 	prefix  string
 	seconds int64         // TTL of a lease
@@ -27,7 +27,7 @@ const (
 	lieAboutTTL   = 3
 )
 
-func (b *breaker) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (b *interceptor) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if r, ok := reply.(*pb.DeleteRangeResponse); ok && b.rule == "verify" && b.term.Load() != 0 {
 		r.Header = &pb.ResponseHeader{RaftTerm: b.term.Load()}
 		return nil
@@ -43,7 +43,7 @@ func (b *breaker) unary(ctx context.Context, method string, req, reply any, cc *
 }
 
 // reply changes what etcd has answered.
-func (b *breaker) reply(reply any) {
+func (b *interceptor) reply(reply any) {
 	if r, ok := reply.(*pb.LeaseGrantResponse); ok && b.rule == "deadline" {
 		r.TTL *= lieAboutTTL
 	}
@@ -61,7 +61,7 @@ func (b *breaker) reply(reply any) {
 }
 
 // request gives the transaction that is sent instead of one that was asked for.
-func (b *breaker) request(asked *pb.TxnRequest) *pb.TxnRequest {
+func (b *interceptor) request(asked *pb.TxnRequest) *pb.TxnRequest {
 	txn := proto.CloneOf(asked)
 	switch {
 	case b.rule == "fence" && b.touches(txn, func(key string) bool { return strings.HasPrefix(key, b.prefix+"r") }):
@@ -73,7 +73,7 @@ func (b *breaker) request(asked *pb.TxnRequest) *pb.TxnRequest {
 }
 
 // touches reports whether a transaction puts a key, itself or nested.
-func (b *breaker) touches(txn *pb.TxnRequest, is func(key string) bool) bool {
+func (b *interceptor) touches(txn *pb.TxnRequest, is func(key string) bool) bool {
 	for _, op := range txn.Success {
 		if put := op.GetRequestPut(); put != nil && is(string(put.Key)) {
 			return true
@@ -95,7 +95,7 @@ func passesOn(txn *pb.TxnRequest) bool {
 	return puts && leaves
 }
 
-func (b *breaker) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (b *interceptor) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s, err := open(ctx, desc, cc, method, opts...)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (b *breaker) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cl
 // lying is a stream of renewals whose answers are changed.
 type lying struct {
 	grpc.ClientStream
-	b *breaker
+	b *interceptor
 }
 
 func (s *lying) RecvMsg(m any) error {
@@ -142,7 +142,7 @@ func (s *hushed) RecvMsg(m any) error {
 // answering is a stream of renewals that etcd never hears of.
 type answering struct {
 	grpc.ClientStream
-	b     *breaker
+	b     *interceptor
 	asked chan *pb.LeaseKeepAliveRequest
 	once  sync.Once
 }

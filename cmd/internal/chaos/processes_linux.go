@@ -17,23 +17,23 @@ import (
 	"github.com/samcday/locked/internal/server/cluster"
 )
 
-// fleet is the candidates, each a process of its own with links of its own to the members of etcd.
-type fleet struct {
+// processes are the candidates, each a process of its own with links of its own to the members of etcd.
+type processes struct {
 	command  child.Command
 	dir      string
 	settings candidateSettings // of all
-	all      []*racer
+	all      []*process
 }
 
 // fresh is how old the last yes of a candidate may be for it to count as a leader, when faults are aimed.
 const fresh = 150 * time.Millisecond
 
-// racer is one candidate: one process after the other.
-type racer struct {
-	fleet  *fleet
-	name   string
-	number int
-	links  []*cluster.Link // to the members that it knows
+// process is one candidate: one process after the other.
+type process struct {
+	processes *processes
+	name      string
+	number    int
+	links     []*cluster.Link // to the members that it knows
 
 	mu     sync.Mutex
 	proc   *child.Process
@@ -43,33 +43,33 @@ type racer struct {
 	failed error // it could not be started again
 }
 
-func (f *fleet) add(links []*cluster.Link) error {
-	r := &racer{fleet: f, name: fmt.Sprintf("c%d", len(f.all)+1), number: len(f.all), links: links}
+func (f *processes) add(links []*cluster.Link) error {
+	r := &process{processes: f, name: fmt.Sprintf("c%d", len(f.all)+1), number: len(f.all), links: links}
 	f.all = append(f.all, r)
 	return r.start()
 }
 
-func (r *racer) who() string { return fmt.Sprintf("%s.%d", r.name, r.starts) }
+func (r *process) who() string { return fmt.Sprintf("%s.%d", r.name, r.starts) }
 
 // now is the name of the process that the candidate is at this time.
-func (r *racer) now() string {
+func (r *process) now() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.who()
 }
 
 // start runs the candidate's next process.
-func (r *racer) start() (err error) {
+func (r *process) start() (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.fleet.settings
+	s := r.processes.settings
 	r.starts++
 	s.Name, s.Who, s.Number = r.name, r.who(), r.number
 	for _, l := range r.links {
 		s.Endpoints = append(s.Endpoints, l.Addr())
 	}
-	s.Journal = filepath.Join(r.fleet.dir, s.Who+".journal")
-	s.Board = filepath.Join(r.fleet.dir, s.Who+".board")
+	s.Journal = filepath.Join(r.processes.dir, s.Who+".journal")
+	s.Board = filepath.Join(r.processes.dir, s.Who+".board")
 	if r.board != nil {
 		if err := r.board.close(); err != nil {
 			return err
@@ -78,7 +78,7 @@ func (r *racer) start() (err error) {
 	if r.board, err = openBoard(s.Board, s.Elections); err != nil {
 		return err
 	}
-	p, err := child.Run(r.fleet.command, s, func(string) {})
+	p, err := child.Run(r.processes.command, s, func(string) {})
 	if p != nil { // otherwise the last one stays, which has ended: faults are made to it until the run ends for this
 		r.proc = p
 	}
@@ -86,7 +86,7 @@ func (r *racer) start() (err error) {
 }
 
 // tell writes a line to the candidate. If it has ended that does nothing.
-func (r *racer) tell(format string, args ...any) {
+func (r *process) tell(format string, args ...any) {
 	r.mu.Lock()
 	p := r.proc
 	r.mu.Unlock()
@@ -94,11 +94,11 @@ func (r *racer) tell(format string, args ...any) {
 }
 
 // leads gives the elections that the candidate believes to lead, and the terms.
-func (r *racer) leads() map[int]int64 {
+func (r *process) leads() map[int]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	led := map[int]int64{}
-	for e := range r.fleet.settings.Elections {
+	for e := range r.processes.settings.Elections {
 		if token := r.board.believes(e, fresh); token != 0 {
 			led[e] = token
 		}
@@ -107,14 +107,14 @@ func (r *racer) leads() map[int]int64 {
 }
 
 // read reads a word of the candidate's board.
-func (r *racer) read(word int) int64 {
+func (r *process) read(word int) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.board.get(word)
 }
 
 // touched counts what was held back or delayed on the candidate's links.
-func (r *racer) touched() (n int64) {
+func (r *process) touched() (n int64) {
 	for _, l := range r.links {
 		n += l.Up.Touched() + l.Down.Touched()
 	}
@@ -122,8 +122,8 @@ func (r *racer) touched() (n int64) {
 }
 
 // leader gives the candidate that believes to lead an election, if any.
-func (f *fleet) leader(election int) *racer {
-	var found *racer
+func (f *processes) leader(election int) *process {
+	var found *process
 	var latest int64
 	for _, r := range f.all {
 		r.mu.Lock()
@@ -137,7 +137,7 @@ func (f *fleet) leader(election int) *racer {
 }
 
 // vacant gives the elections without a leader.
-func (f *fleet) vacant() (list []int) {
+func (f *processes) vacant() (list []int) {
 	for e := range f.settings.Elections {
 		if f.leader(e) == nil {
 			list = append(list, e)
@@ -147,7 +147,7 @@ func (f *fleet) vacant() (list []int) {
 }
 
 // awaitLeaders waits until each election has a leader, and gives those that have none when ctx ends.
-func (f *fleet) awaitLeaders(ctx context.Context) (vacant []int) {
+func (f *processes) awaitLeaders(ctx context.Context) (vacant []int) {
 	for {
 		if vacant = f.vacant(); len(vacant) == 0 || ctx.Err() != nil {
 			return vacant
@@ -156,14 +156,14 @@ func (f *fleet) awaitLeaders(ctx context.Context) (vacant []int) {
 	}
 }
 
-func (r *racer) fail(err error) {
+func (r *process) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failed = err
 }
 
 // ended tells of a process that has ended although nobody made it.
-func (f *fleet) ended() error {
+func (f *processes) ended() error {
 	for _, r := range f.all {
 		r.mu.Lock()
 		p, busy, failed := r.proc, r.busy, r.failed
@@ -183,7 +183,7 @@ func (f *fleet) ended() error {
 }
 
 // quit lets the candidates leave, for at most the limit, and ends them.
-func (f *fleet) quit(limit time.Duration) {
+func (f *processes) quit(limit time.Duration) {
 	var ends sync.WaitGroup
 	for _, r := range f.all {
 		if r.proc == nil {
@@ -202,7 +202,7 @@ func (f *fleet) quit(limit time.Duration) {
 }
 
 // kill ends the candidates at once.
-func (f *fleet) kill() {
+func (f *processes) kill() {
 	for _, r := range f.all {
 		if r.proc != nil {
 			r.proc.Kill()
@@ -214,7 +214,7 @@ func (f *fleet) kill() {
 }
 
 // collect reads what all candidates have written down so far.
-func (f *fleet) collect() (beliefs []Belief, writes []Write, err error) {
+func (f *processes) collect() (beliefs []Belief, writes []Write, err error) {
 	names, err := filepath.Glob(filepath.Join(f.dir, "*.journal"))
 	if err != nil {
 		return nil, nil, err
