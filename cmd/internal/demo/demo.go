@@ -27,16 +27,16 @@ const (
 
 // demo is all that takes part: an etcd, a client that reads along, and the candidates.
 type demo struct {
-	story   *story
-	journal *journal
-	server  *etcdserver.Server
-	client  *clientv3.Client
-	locker  *locked.Locker
-	candidates  []*candidate
-	mark    int    // in the journal, where the act began
-	absent  *candidate // was killed
-	cut     *candidate // was cut off
-	heal    func() // ends that
+	story      *story
+	journal    *journal
+	server     *etcdserver.Server
+	client     *clientv3.Client
+	locker     *locked.Locker
+	candidates []*candidate
+	mark       int        // in the journal, where the act began
+	absent     *candidate // was killed
+	cut        *candidate // was cut off
+	heal       func()     // ends that
 }
 
 // Run tells the story. If anything comes out otherwise than promised the error is a [BrokenError]. With keep everything is left
