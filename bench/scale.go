@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/bench/systems"
+	"github.com/samcday/locked/internal/clock"
 )
 
 // side is a process of which there are many candidates, and how many of them are elected.
@@ -230,12 +231,8 @@ func (b *bench) quiet(ctx context.Context, e *etcd, c *contender, prefix string)
 
 // rest lets time pass.
 func rest(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	clock.Pause(ctx, d)
+	return ctx.Err()
 }
 
 // many is the largest number that is tried: led by a process, and closed.

@@ -15,12 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// link is the socket between a supervisor and its guard. Each message is a gob that stands for itself, so that one can be
+// socket is between a supervisor and its guard. Each message is a gob that stands for itself, so that one can be
 // left out. JSON would not do: arguments and variables are bytes, not always text.
-type link struct{ conn *net.UnixConn }
+type socket struct{ conn *net.UnixConn }
 
-// newLink gives both ends: one to use, and one to hand to the guard.
-func newLink() (link, *os.File, error) {
+// newSocket gives both ends: one to use, and one to hand to the guard.
+func newSocket() (socket, *os.File, error) {
 	syscall.ForkLock.RLock() // a copy in some other child would keep it open when we are dead
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err == nil {
@@ -29,33 +29,33 @@ func newLink() (link, *os.File, error) {
 	}
 	syscall.ForkLock.RUnlock()
 	if err != nil {
-		return link{}, nil, os.NewSyscallError("socketpair", err)
+		return socket{}, nil, os.NewSyscallError("socketpair", err)
 	}
 	theirs := os.NewFile(uintptr(fds[1]), "guard")
-	ours, err := openLink(os.NewFile(uintptr(fds[0]), "guard"))
+	ours, err := openSocket(os.NewFile(uintptr(fds[0]), "guard"))
 	if err != nil {
 		_ = theirs.Close()
 	}
 	return ours, theirs, err
 }
 
-// openLink makes a link of a socket, which it closes.
-func openLink(f *os.File) (link, error) {
+// openSocket takes one from a file, which it closes.
+func openSocket(f *os.File) (socket, error) {
 	defer f.Close()
 	conn, err := net.FileConn(f)
 	if err != nil {
-		return link{}, err
+		return socket{}, err
 	}
-	socket, ok := conn.(*net.UnixConn)
+	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
 		_ = conn.Close()
-		return link{}, errors.New("not a socket of this machine")
+		return socket{}, errors.New("not a socket of this machine")
 	}
-	return link{socket}, nil
+	return socket{unixConn}, nil
 }
 
 // send tells something. It never waits, nor fails: who does not take it is found out by its silence.
-func (l link) send(v any) {
+func (l socket) send(v any) {
 	message := encoded(v)
 	raw, err := l.conn.SyscallConn()
 	if err != nil {
@@ -74,7 +74,7 @@ func (l link) send(v any) {
 }
 
 // sendAll tells something that may be larger than what the kernel keeps for the other side, and waits for that up to a limit.
-func (l link) sendAll(v any, limit time.Duration) {
+func (l socket) sendAll(v any, limit time.Duration) {
 	_ = l.conn.SetWriteDeadline(time.Now().Add(limit))
 	if _, err := l.conn.Write(encoded(v)); err != nil {
 		_ = l.conn.CloseWrite()
@@ -91,7 +91,7 @@ func encoded(v any) []byte {
 }
 
 // receive hands on what the other side tells, until it is gone.
-func receive[T any](l link) <-chan T {
+func receive[T any](l socket) <-chan T {
 	c := make(chan T)
 	go func() {
 		defer close(c)
