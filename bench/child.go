@@ -1,25 +1,23 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"sync"
 	"time"
+
+	"github.com/samcday/locked/internal/server/child"
 )
 
-// child is a process of this command in another role. It ends when its input does, so none outlives a run.
-type child struct {
-	cmd     *exec.Cmd
-	in      io.WriteCloser
+// process is one of this command in another role. It ends when its input does, so none outlives a run.
+type process struct {
+	*child.Process
 	mu      sync.Mutex // one request at a time
 	replies chan message
-	gone    chan struct{}
 }
 
 // request is what a child is asked to do.
@@ -49,50 +47,38 @@ type message struct {
 }
 
 // spawn starts this program in a role. What happens there is told to happened, if that is not nil.
-func spawn(role string, happened func(message)) (*child, error) {
+func spawn(role string, happened func(message)) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.Command(self, role), replies: make(chan message, 1), gone: make(chan struct{})}
-	c.cmd.Stderr = os.Stderr
-	if c.in, err = c.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go c.read(out, happened)
-	return c, nil
-}
-
-func (c *child) read(out io.Reader, happened func(message)) {
-	defer close(c.gone)
-	lines := json.NewDecoder(bufio.NewReaderSize(out, 1<<20))
-	for {
+	c := &process{replies: make(chan message, 1)}
+	cmd := exec.Command(self, role)
+	cmd.Stderr = os.Stderr
+	c.Process, err = child.Start(cmd, func(line string) {
 		var m message
-		if lines.Decode(&m) != nil {
-			return
-		}
-		if m.Event == "" {
+		switch {
+		case json.Unmarshal([]byte(line), &m) != nil:
+		case m.Event == "":
 			c.replies <- m
-		} else if happened != nil {
+		case happened != nil:
 			happened(m)
 		}
-	}
+	})
+	return c, err
 }
 
 var errChildGone = errors.New("the process has ended")
 
 // ask makes a request, and waits for the reply.
-func (c *child) ask(ctx context.Context, r request) (message, error) {
+func (c *process) ask(ctx context.Context, r request) (message, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := json.NewEncoder(c.in).Encode(r); err != nil {
+	line, err := json.Marshal(r)
+	if err == nil {
+		err = c.Tell(string(line))
+	}
+	if err != nil {
 		return message{}, fmt.Errorf("%s: %w", r.Do, err)
 	}
 	select {
@@ -101,18 +87,11 @@ func (c *child) ask(ctx context.Context, r request) (message, error) {
 			return m, fmt.Errorf("%s: %s", r.Do, m.Err)
 		}
 		return m, nil
-	case <-c.gone:
+	case <-c.Done():
 		return message{}, fmt.Errorf("%s: %w", r.Do, errChildGone)
 	case <-ctx.Done():
 		return message{}, ctx.Err()
 	}
-}
-
-// kill ends the process as a crash does.
-func (c *child) kill() {
-	c.cmd.Process.Kill()
-	<-c.gone
-	c.cmd.Wait()
 }
 
 // serve answers requests from stdin until that ends.

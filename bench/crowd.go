@@ -10,7 +10,7 @@ import (
 type throng struct {
 	*contender
 	e       *etcd
-	workers []*child
+	workers []*process
 	elected chan leads
 	leader  leads
 }
@@ -33,7 +33,7 @@ func crowd(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
-			b.cleanup(w.kill)
+			b.cleanup(w.Kill)
 			t.workers = append(t.workers, w)
 			if _, err := w.ask(ctx, request{Do: "campaign", Path: "/crowd", ID: fmt.Sprintf("%d-", i), N: each}); err != nil {
 				return err
@@ -116,7 +116,7 @@ func (t *throng) crashes(ctx context.Context, b *bench, n int) error {
 	}
 	for range n {
 		begun := time.Now()
-		t.workers[t.leader.worker].kill()
+		t.workers[t.leader.worker].Kill()
 		took, err := t.next(ctx, begun)
 		if err != nil {
 			return err

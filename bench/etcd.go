@@ -16,7 +16,7 @@ import (
 
 // etcd is a server of its own in a process of its own, with etcd's own timing and fsync on.
 type etcd struct {
-	*child
+	*process
 	endpoint string
 }
 
@@ -31,7 +31,7 @@ func (b *bench) etcd(ctx context.Context) (*etcd, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.cleanup(c.kill)
+	b.cleanup(c.Kill)
 	m, err := c.ask(ctx, request{Do: "start", Path: dir})
 	return &etcd{c, m.Endpoint}, err
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"syscall"
+	"os"
 	"time"
 
 	"github.com/samcday/locked/bench/systems"
@@ -17,17 +17,17 @@ const (
 
 // death is from a leader's SIGKILL, which closes its connections, to the knowledge of the next.
 func death(ctx context.Context, b *bench) error {
-	return failover(ctx, b, func(c *child) { c.cmd.Process.Kill() })
+	return failover(ctx, b, func(c *process) { c.Signal(os.Kill) })
 }
 
 // silence is the same when the leader's process stands still: its connections stay open and nothing comes, as when its
 // machine or its network has died.
 func silence(ctx context.Context, b *bench) error {
-	return failover(ctx, b, func(c *child) { c.cmd.Process.Signal(syscall.SIGSTOP) })
+	return failover(ctx, b, func(c *process) { c.Pause() })
 }
 
 // failover measures all systems at once: they do nothing but wait for time to pass.
-func failover(ctx context.Context, b *bench, end func(*child)) error {
+func failover(ctx context.Context, b *bench, end func(*process)) error {
 	_, all, err := b.contenders(ctx)
 	if err != nil {
 		return err
@@ -44,13 +44,13 @@ func failover(ctx context.Context, b *bench, end func(*child)) error {
 }
 
 // replace makes a worker lead, ends it at a moment that is left to chance, and waits for the next.
-func (c *contender) replace(ctx context.Context, path string, end func(*child)) (float64, error) {
+func (c *contender) replace(ctx context.Context, path string, end func(*process)) (float64, error) {
 	elected := make(chan message, 1)
 	w, err := c.worker(ctx, failoverTTL, 1, func(m message) { elected <- m })
 	if err != nil {
 		return 0, err
 	}
-	defer w.kill()
+	defer w.Kill()
 	if _, err := w.ask(ctx, request{Do: "campaign", Path: path, ID: "first", N: 1}); err != nil {
 		return 0, err
 	}
@@ -82,17 +82,17 @@ func (c *contender) replace(ctx context.Context, path string, end func(*child)) 
 }
 
 // worker starts a process that uses the system.
-func (c *contender) worker(ctx context.Context, ttl time.Duration, clients int, happened func(message)) (*child, error) {
+func (c *contender) worker(ctx context.Context, ttl time.Duration, clients int, happened func(message)) (*process, error) {
 	return startWorker(ctx, c.System, c.endpoint, ttl, clients, happened)
 }
 
-func startWorker(ctx context.Context, s *systems.System, endpoint string, ttl time.Duration, clients int, happened func(message)) (*child, error) {
+func startWorker(ctx context.Context, s *systems.System, endpoint string, ttl time.Duration, clients int, happened func(message)) (*process, error) {
 	w, err := spawn("worker", happened)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := w.ask(ctx, request{Do: "dial", System: s.Name, Endpoint: endpoint, TTL: ttl, Clients: clients}); err != nil {
-		w.kill()
+		w.Kill()
 		return nil, err
 	}
 	return w, nil

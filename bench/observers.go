@@ -84,7 +84,7 @@ func (b *bench) audience(ctx context.Context, c *contender, n, clients int) (*au
 	if err != nil {
 		return nil, err
 	}
-	b.cleanup(w.kill)
+	b.cleanup(w.Kill)
 	_, err = w.ask(ctx, request{Do: "observe", Path: c.path("relay"), N: n})
 	return a, err
 }

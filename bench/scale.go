@@ -9,11 +9,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/bench/systems"
+	"github.com/samcday/locked/internal/clock"
 )
 
 // side is a process of which there are many candidates, and how many of them are elected.
 type side struct {
-	*child
+	*process
 	elected chan message
 	empty   map[string]float64 // its figures before it did anything
 }
@@ -24,8 +25,8 @@ func (b *bench) side(ctx context.Context, c *contender, n int) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.cleanup(w.kill)
-	s.child = w
+	b.cleanup(w.Kill)
+	s.process = w
 	s.empty, err = s.figures(ctx)
 	return s, err
 }
@@ -230,12 +231,8 @@ func (b *bench) quiet(ctx context.Context, e *etcd, c *contender, prefix string)
 
 // rest lets time pass.
 func rest(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	clock.Pause(ctx, d)
+	return ctx.Err()
 }
 
 // many is the largest number that is tried: led by a process, and closed.

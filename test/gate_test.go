@@ -2,8 +2,6 @@ package test
 
 import (
 	"context"
-	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +13,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 // gate stands between a client and etcd. It counts the transactions that write, and can hold one back.
@@ -184,88 +184,19 @@ func hasPrefix(key []byte, prefix string) bool {
 }
 
 // wire is a TCP connection to etcd that can be cut, so that it breaks and nobody can connect, and healed.
-type wire struct {
-	listener net.Listener
-	to       string
-	running  sync.WaitGroup
-
-	mu     sync.Mutex
-	down   bool
-	joined map[net.Conn]bool
-}
+type wire struct{ *faultproxy.Proxy }
 
 // newWire gives a wire to a server that ends with the test.
-func newWire(t testing.TB, e *etcdServer) *wire {
+func newWire(t testing.TB, e *etcdServer) wire {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := faultproxy.New(e.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{listener: listener, to: e.Addr(), joined: map[net.Conn]bool{}}
-	w.running.Go(w.accept)
-	t.Cleanup(func() {
-		listener.Close()
-		w.cut()
-		w.running.Wait()
-	})
-	return w
+	t.Cleanup(p.Close)
+	return wire{p}
 }
 
-func (w *wire) endpoint() string { return w.listener.Addr().String() }
-
-func (w *wire) accept() {
-	for {
-		in, err := w.listener.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", w.to)
-		if err != nil || !w.join(in, out) {
-			in.Close()
-			if out != nil {
-				out.Close()
-			}
-			continue
-		}
-		w.running.Go(func() { w.pass(in, out) })
-		w.running.Go(func() { w.pass(out, in) })
-	}
-}
-
-func (w *wire) join(conns ...net.Conn) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range conns {
-		w.joined[c] = true
-	}
-	if w.down {
-		for _, c := range conns {
-			delete(w.joined, c)
-		}
-	}
-	return !w.down
-}
-
-func (w *wire) pass(from, to net.Conn) {
-	io.Copy(to, from)
-	from.Close()
-	to.Close()
-	w.mu.Lock()
-	delete(w.joined, from)
-	w.mu.Unlock()
-}
-
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.down = true
-	for c := range w.joined {
-		c.Close()
-	}
-}
-
-func (w *wire) heal() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.down = false
-}
+func (w wire) endpoint() string { return w.Addr() }
+func (w wire) cut()             { w.Cut() }
+func (w wire) heal()            { w.Heal() }

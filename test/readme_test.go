@@ -19,11 +19,11 @@ import (
 func TestReadmeEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	recipes := buildRecipes(t)
-	for state, change := range map[string]func(e *etcdServer, w *wire){
-		"up":       func(*etcdServer, *wire) {},
-		"gone":     func(e *etcdServer, _ *wire) { e.stop() },
-		"silent":   func(_ *etcdServer, w *wire) { w.cut() },
-		"replaced": func(e *etcdServer, _ *wire) { e.replace() },
+	for state, change := range map[string]func(e *etcdServer, w wire){
+		"up":       func(*etcdServer, wire) {},
+		"gone":     func(e *etcdServer, _ wire) { e.stop() },
+		"silent":   func(_ *etcdServer, w wire) { w.cut() },
+		"replaced": func(e *etcdServer, _ wire) { e.replace() },
 	} {
 		for recipe, program := range recipes {
 			t.Run(recipe+", etcd "+state, func(t *testing.T) {

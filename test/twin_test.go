@@ -18,7 +18,9 @@ func TestTwoCandidatesWithOneID(t *testing.T) {
 	l := locker(t, e.Endpoint())
 	second, other := candidateFor(t, l, "/p", "twin", time.Minute), candidateFor(t, l, "/p", "other", time.Minute)
 	a, b, c := listen(t, first), listen(t, second), listen(t, other)
-	double := func(ev locked.Event) bool { return strings.Contains(ev.Cause.Error(), "another candidate has the ID twin at /p") }
+	double := func(ev locked.Event) bool {
+		return strings.Contains(ev.Cause.Error(), "another candidate has the ID twin at /p")
+	}
 
 	start(t, first, other)
 	if err := l.Transfer(t.Context(), "/p", "other"); err != nil {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"golang.org/x/sys/unix"
 
 	"github.com/samcday/locked/cmd/internal/chaos"
 	"github.com/samcday/locked/cmd/internal/span"
@@ -173,18 +172,18 @@ func (o *chaosOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	name := os.Args[0]
 	o.Member, o.Candidate, o.Stderr = []string{name, "chaos", "member"}, []string{name, "chaos", "candidate"}, stderr
-	var page *reportFile
+	var page *chaos.ReportFile
 	if o.report != "" { // ten minutes are too long to find out that it cannot be written
-		if page, err = openReport(o.report); err != nil {
+		if page, err = chaos.OpenReport(o.report); err != nil {
 			return usagef("--report: %w", err)
 		}
-		defer page.close()
+		defer page.Close()
 	}
-	p := newChaosProgress(stderr)
-	o.Progress = p.show
+	p := chaos.NewDisplay(stderr)
+	o.Progress = p.Show
 	fmt.Fprintf(stderr, "seed %d, %v\n", o.Seed, o.Duration)
 	result, err := chaos.Run(ctx, o.Options)
-	p.end()
+	p.End()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -201,46 +200,13 @@ func (o *chaosOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		err = result.Print(stdout)
 	}
 	if page != nil {
-		err = errors.Join(err, page.write(func(f *os.File) error { return result.Report(f) }))
+		err = errors.Join(err, page.Replace(func(f *os.File) error { return result.Report(f) }))
 	}
 	verdict := verdictError(result)
 	if verdict != nil && errors.Is(err, syscall.EPIPE) {
 		return verdict // that nobody reads it does not make it good
 	}
 	return errors.Join(err, verdict)
-}
-
-// reportFile is where a report goes. What was there before stays until there is a new one.
-type reportFile struct {
-	*os.File
-	made bool // it was not there before
-}
-
-func openReport(name string) (*reportFile, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if !errors.Is(err, os.ErrExist) {
-		return &reportFile{f, true}, err
-	}
-	f, err = os.OpenFile(name, os.O_WRONLY, 0)
-	return &reportFile{f, false}, err
-}
-
-func (f *reportFile) write(report func(*os.File) error) error {
-	f.made = false // from here on it stays
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		if err := f.Truncate(0); err != nil {
-			return err
-		}
-	}
-	return errors.Join(report(f.File), f.Close())
-}
-
-// close removes what nothing was written to.
-func (f *reportFile) close() {
-	_ = f.Close() // if it was written to it is closed already
-	if f.made {
-		_ = os.Remove(f.Name()) // it is empty
-	}
 }
 
 // verdictError gives the verdict as an exit code. It was printed before.
@@ -253,50 +219,3 @@ func verdictError(r *chaos.Result) error {
 	}
 	return nil
 }
-
-// chaosProgress shows how a run goes on: on a terminal by one line that changes, elsewhere by a line now and then.
-type chaosProgress struct {
-	w        io.Writer
-	terminal bool
-	phase    string
-	last     time.Time
-}
-
-const chaosLines = 10 * time.Second // between two lines, where they do not change
-
-func newChaosProgress(w io.Writer) *chaosProgress {
-	c := &chaosProgress{w: w}
-	if f, ok := w.(*os.File); ok {
-		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-		c.terminal = err == nil
-	}
-	return c
-}
-
-func (c *chaosProgress) show(p chaos.Progress) {
-	for _, v := range p.News {
-		c.clear()
-		fmt.Fprintf(c.w, "%s\n", v)
-	}
-	line := fmt.Sprintf("%s: %v of %v, %d faults (%d hit), %d leader changes, %d violations", p.Phase,
-		p.Elapsed.Round(time.Second), p.Duration, p.Faults, p.Hit, p.Changes, p.Violations)
-	if p.Elapsed == 0 {
-		line = p.Phase
-	}
-	if c.terminal {
-		fmt.Fprintf(c.w, "\r\x1b[K%s", line)
-		return
-	}
-	if time.Since(c.last) > chaosLines || p.Elapsed == 0 && p.Phase != c.phase {
-		fmt.Fprintln(c.w, line)
-		c.last, c.phase = time.Now(), p.Phase
-	}
-}
-
-func (c *chaosProgress) clear() {
-	if c.terminal {
-		fmt.Fprint(c.w, "\r\x1b[K")
-	}
-}
-
-func (c *chaosProgress) end() { c.clear() }

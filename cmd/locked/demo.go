@@ -3,18 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
-	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/cmd/internal/demo"
 )
 
 const demoHelp = `Demo starts an etcd inside this process and three candidates as processes of their own,
@@ -25,13 +18,6 @@ exits with 1.
 
 It listens on this machine only, on free ports, and leaves nothing behind. With --keep
 everything goes on running after the story, to play with, until it is interrupted.`
-
-const (
-	demoPath  = "/demo"
-	demoTTL   = 3 * time.Second
-	demoLease = "3 s"            // the same, for people
-	demoLimit = 20 * time.Second // for anything that is waited for
-)
 
 type demoOptions struct{ keep bool }
 
@@ -50,132 +36,11 @@ func newDemoCommand(*connection) *cobra.Command {
 	return withoutConnection(cmd, "it starts an etcd of its own")
 }
 
-// demo is the stage: an etcd, a client that reads along, and the candidates.
-type demo struct {
-	story   *story
-	journal *journal
-	server  *etcdserver.Server
-	client  *clientv3.Client
-	locker  *locked.Locker
-	actors  []*actor
-	mark    int    // in the journal, where the act began
-	absent  *actor // was killed
-	cut     *actor // was cut off
-}
-
 func (o *demoOptions) run(ctx context.Context, w io.Writer) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	d := &demo{story: newStory(w, func(err error) { cancel(err) }), journal: newJournal()}
-	err := d.play(ctx, o.keep)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause // we were told to end
+	err := demo.Run(ctx, w, o.keep)
+	var broken *demo.BrokenError
+	if errors.As(err, &broken) {
+		return &exitError{exitNo, err}
 	}
-	left := d.close()
-	if err != nil && ctx.Err() != nil && !errors.Is(err, errUnread) {
-		d.story.say("Interrupted: the candidates and etcd have been stopped, and the data removed.")
-		err = context.Canceled
-		if o.keep && d.story.told {
-			err = nil
-		}
-	}
-	return errors.Join(err, left)
-}
-
-// play tells the story.
-func (d *demo) play(ctx context.Context, keep bool) error {
-	if err := d.open(ctx); err != nil {
-		return err
-	}
-	d.story.opening(d.server.Endpoint())
-	for _, act := range []func(context.Context) error{d.firstElection, d.oneValue, d.handover, d.crash, d.cutOff, d.rejoin, d.verdict} {
-		d.mark = d.journal.len()
-		err := act(ctx)
-		if exitCode(err) == exitNo {
-			d.story.evidence(d.journal.all(d.mark))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	d.story.told = true
-	if keep {
-		return d.goOn(ctx)
-	}
-	return nil
-}
-
-// open starts etcd and whatever reads along.
-func (d *demo) open(ctx context.Context) (err error) {
-	if d.server, err = etcdserver.Start(ctx, etcdserver.Config{NoFsync: true}); err != nil {
-		return err
-	}
-	endpoint := d.server.Endpoint()
-	d.client, err = clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second})
-	if err != nil {
-		return err
-	}
-	if d.locker, err = locked.NewFromClient(d.client); err != nil {
-		return err
-	}
-	for i, name := range []string{"ada", "bob", "cleo"} {
-		w, err := newWire(d.server.Addr())
-		if err != nil {
-			return err
-		}
-		d.actors = append(d.actors, newActor(name, fmt.Sprintf("10.0.0.%d:8080", i+1), w, d.journal))
-	}
-	return d.readAlong(ctx)
-}
-
-// close stops and removes everything, however far it had come.
-func (d *demo) close() error {
-	for _, a := range d.actors {
-		a.close()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), demoLimit)
-	defer cancel()
-	if d.locker != nil {
-		_ = d.locker.Close(ctx) // it has no nodes
-	}
-	if d.client != nil {
-		_ = d.client.Close() // nor has it anything that could be lost
-	}
-	if d.server != nil {
-		return d.server.Close()
-	}
-	return nil
-}
-
-// goOn leaves the stage to the user, and tells of every change.
-func (d *demo) goOn(ctx context.Context) error {
-	d.story.invite(d.server.Endpoint(), program(), d.actors)
-	for from := d.journal.len(); ; {
-		r, next, err := d.journal.next(ctx, from, func(r record) bool { return r.who == etcdItself || r.Kind == failed })
-		if err != nil || ctx.Err() != nil { // the candidates may have been interrupted with us
-			return ctx.Err()
-		}
-		from = next
-		switch r.Kind {
-		case failed:
-			d.story.line(r.At, r.who, "has ended: %s", r.Cause)
-		case deleted:
-			d.story.line(r.At, etcdItself, "%s is gone: nobody is elected", demoPath)
-		case put:
-			d.story.line(r.At, etcdItself, "%s holds %s", demoPath, r.Value)
-		}
-	}
-}
-
-// program is how the user calls us.
-func program() string {
-	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
-		return "go run ./cmd/locked"
-	}
-	return os.Args[0]
-}
-
-// broken is the error of a step that came out otherwise than promised.
-func broken(format string, args ...any) error {
-	return &exitError{exitNo, fmt.Errorf("not as promised: "+format, args...)}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -14,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/elections"
 	"github.com/samcday/locked/internal/election"
 )
 
@@ -86,51 +88,35 @@ func (o *listOptions) run(ctx context.Context, w io.Writer) error {
 	return t.flush()
 }
 
-// standings reads all elections below a prefix, a thousand keys at a time, all at one revision.
+// standings reads all elections below a prefix, at one revision.
 func standings(ctx context.Context, client *clientv3.Client, conn *connection, prefix string) ([]standing, error) {
-	found := map[string]*standing{}
-	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
-	if prefix == "" {
-		from, end = "\x00", "\x00"
+	source := elections.Source{Client: client, Prefix: prefix, Limit: conn.timeout}
+	_, all, err := source.Read(ctx)
+	if err != nil {
+		return nil, conn.unread(prefix, err)
 	}
-	for revision := int64(0); ; {
-		limited, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), conn.timeout)
-		resp, err := client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(1000), clientv3.WithRev(revision))
-		cancel()
-		if errors.Is(err, rpctypes.ErrPermissionDenied) {
-			return nil, &exitError{exitRefused, unlisted(prefix, err)}
-		}
-		if err != nil {
-			return nil, conn.explain(err)
-		}
-		for _, kv := range resp.Kvs {
-			path, part, _ := election.ParseKey(string(kv.Key))
-			if part != election.PartTerm && part != election.PartQueue {
-				continue
-			}
-			s := found[path]
-			if s == nil {
-				s = &standing{Leader: locked.Leader{Path: path}}
-				found[path] = s
-			}
-			if part == election.PartQueue {
+	var list []standing
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		s := standing{Leader: locked.Leader{Path: path}}
+		for _, c := range all[path] {
+			if _, part, _ := election.ParseKey(c.Name); part == election.PartQueue {
 				s.Waiting++
 				continue
 			}
-			s.ID, s.Value, _ = election.Split(string(kv.Value))
-			s.Token, s.Revision = kv.CreateRevision, kv.ModRevision
+			s.ID, s.Value, _ = election.Split(c.Key.Data)
+			s.Token, s.Revision = c.Key.Create, c.Key.Mod
 		}
-		if !resp.More {
-			break
-		}
-		from, revision = string(resp.Kvs[len(resp.Kvs)-1].Key)+"\x00", resp.Header.Revision
+		list = append(list, s)
 	}
-	var list []standing
-	for _, s := range found {
-		list = append(list, *s)
-	}
-	slices.SortFunc(list, func(a, b standing) int { return strings.Compare(a.Path, b.Path) })
 	return list, nil
+}
+
+// unread explains why the elections below a prefix could not be read.
+func (c *connection) unread(prefix string, err error) error {
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return &exitError{exitRefused, unlisted(prefix, err)}
+	}
+	return c.explain(err)
 }
 
 // unlisted says what a user needs who may not see the elections below a prefix.

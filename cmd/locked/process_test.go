@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/samcday/locked/internal/server/child"
 )
 
 // patience is how long a script waits for something that must come: it says that a test has failed, and nothing else.
@@ -23,9 +25,9 @@ type processesKey struct{}
 
 // process is a command that runs beside a script.
 type process struct {
+	*child.Process
 	cmd            *exec.Cmd
 	stdout, stderr *printed
-	ended          chan struct{}
 }
 
 // launch starts the command. Words before it that set variables are for its environment, as in a shell.
@@ -40,18 +42,13 @@ func launch(ts *testscript.TestScript, command []string) *process {
 	for len(command) > 1 && strings.Contains(command[0], "=") {
 		env, command = append(env, command[0]), command[1:]
 	}
-	p := &process{cmd: exec.Command(command[0], command[1:]...), stdout: newPrinted(), stderr: newPrinted(), ended: make(chan struct{})}
+	p := &process{cmd: exec.Command(command[0], command[1:]...), stdout: newPrinted(), stderr: newPrinted()}
 	p.cmd.Dir, p.cmd.Env = ts.MkAbs("."), env
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
-	ts.Check(p.cmd.Start())
-	go func() {
-		_ = p.cmd.Wait() // the state says it
-		close(p.ended)
-	}()
-	ts.Defer(func() {
-		_ = p.cmd.Process.Kill() // it may have ended already
-		<-p.ended
-	})
+	var err error
+	p.Process, err = child.Start(p.cmd, nil)
+	ts.Check(err)
+	ts.Defer(p.Kill)
 	return p
 }
 
@@ -66,13 +63,13 @@ func named(ts *testscript.TestScript, name string) *process {
 // ends waits until nobody holds the process's stdout and stderr any more: until its children have ended too.
 func (p *process) ends(ts *testscript.TestScript, code int) {
 	select {
-	case <-p.ended:
+	case <-p.Done():
 	case <-time.After(patience):
 		ts.Fatalf("%v has not ended within %v\n%s%s", p.cmd.Args, patience, p.stdout, p.stderr)
 	}
 	_, _ = ts.Stdout().Write(p.stdout.bytes())
 	_, _ = ts.Stderr().Write(p.stderr.bytes())
-	if got := p.cmd.ProcessState.ExitCode(); got != code {
+	if got := p.State().ExitCode(); got != code {
 		ts.Fatalf("exit code %d, want %d\n%s%s", got, code, p.stdout, p.stderr)
 	}
 }
@@ -80,7 +77,7 @@ func (p *process) ends(ts *testscript.TestScript, code int) {
 func (p *process) expect(ts *testscript.TestScript, pattern string) []string {
 	found := p.await(ts, pattern)
 	if found == nil {
-		ts.Fatalf("%v has ended (%v) without %q\n%s%s", p.cmd.Args, p.cmd.ProcessState, pattern, p.stdout, p.stderr)
+		ts.Fatalf("%v has ended (%v) without %q\n%s%s", p.cmd.Args, p.State(), pattern, p.stdout, p.stderr)
 	}
 	return found
 }
@@ -97,7 +94,7 @@ func (p *process) await(ts *testscript.TestScript, pattern string) []string {
 		}
 		select {
 		case <-more:
-		case <-p.ended:
+		case <-p.Done():
 			found, _ := p.stdout.find(re)
 			return found
 		case <-late:

@@ -7,6 +7,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // proof is a key that nobody ever has.
@@ -26,10 +28,8 @@ func commit(ctx context.Context, client *clientv3.Client, key string) (err error
 		case err == nil || ctx.Err() == nil: // of an answer and then silence, the answer says more
 			err = failure
 		}
-		select {
-		case <-ctx.Done():
+		if clock.Pause(ctx, 50*time.Millisecond); ctx.Err() != nil {
 			return err
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

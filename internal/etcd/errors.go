@@ -23,12 +23,27 @@ func Outcome(err error) election.Result {
 	case Gone(err), passing(err):
 		return election.Unknown // it was not done, but it is as well to read before it is repeated
 	}
-	switch status.Code(Plain(err)) {
-	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.ResourceExhausted,
-		codes.FailedPrecondition, codes.NotFound:
+	if refusal(err) {
 		return election.Denied
 	}
 	return election.Unknown
+}
+
+// refusal reports whether an error has a code with which etcd says what is wrong with a request, or with itself.
+func refusal(err error) bool {
+	switch status.Code(Plain(err)) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.ResourceExhausted,
+		codes.FailedPrecondition, codes.NotFound:
+		return true
+	}
+	return false
+}
+
+// IsRefusal reports whether etcd itself has answered with the error, and has not done what it was asked for because it refuses
+// to: it may do it another time.
+func IsRefusal(err error) bool {
+	var answer rpctypes.EtcdError
+	return errors.As(err, &answer) && refusal(err) && !Gone(err)
 }
 
 // Gone reports whether an error says that a lease does not exist any more.

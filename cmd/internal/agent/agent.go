@@ -23,7 +23,7 @@ type Agent struct {
 	cfg      Config
 	log      *slog.Logger
 	locker   *locked.Locker
-	mirror   *mirror
+	cache    *cache
 	registry *registry
 	tokens   *tokens // nil: everybody may do everything
 
@@ -50,7 +50,7 @@ func New(client *clientv3.Client, cfg Config, opts ...locked.Option) (*Agent, er
 		return nil, err
 	}
 	a := &Agent{
-		cfg: cfg, log: cfg.Logger, mirror: newMirror(client, cfg.Prefix), registry: newRegistry(cfg.MaxCandidacies),
+		cfg: cfg, log: cfg.Logger, cache: newCache(client, cfg.Prefix), registry: newRegistry(cfg.MaxCandidacies),
 		ending: make(chan struct{}),
 	}
 	var err error
@@ -126,9 +126,6 @@ func (a *Agent) URL() string {
 	return "http://" + a.listener.Addr().String()
 }
 
-// Locker is the agent's own.
-func (a *Agent) Locker() *locked.Locker { return a.locker }
-
 // Serve serves until ctx ends. Then it takes no more campaigns, stops those that there are, hands over what they lead when
 // their callers have ended their work, tells them, and closes everything. The error says what could not be done in time.
 func (a *Agent) Serve(ctx context.Context) error {
@@ -171,7 +168,7 @@ func (a *Agent) shutdown() error {
 	if a.server.Shutdown(last) != nil {
 		_ = a.server.Close()
 	}
-	a.mirror.close()
+	a.cache.close()
 	closing, cancelClosing := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancelClosing()
 	left := a.locker.Close(closing)
@@ -182,7 +179,7 @@ func (a *Agent) shutdown() error {
 }
 
 // viewing counts one who looks, and refuses him if there are too many.
-func (a *Agent) viewing(*http.Request) (done func(), err error) {
+func (a *Agent) viewing() (done func(), err error) {
 	if a.viewers.Add(1) > int64(a.cfg.MaxViewers) {
 		a.viewers.Add(-1)
 		return nil, newProblem(http.StatusServiceUnavailable, "too-many",

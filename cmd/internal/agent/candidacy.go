@@ -41,21 +41,15 @@ type candidacy struct {
 }
 
 func newCandidacy(l *locked.Locker, path string, cfg locked.NodeConfig) (*candidacy, error) {
-	if cfg.TTL == 0 {
-		cfg.TTL = locked.DefaultTTL
-	}
-	cfg.TTL = (cfg.TTL + time.Second - 1).Truncate(time.Second)
-	if cfg.Grace == 0 {
-		cfg.Grace = cfg.TTL / 5
-	}
 	node, err := l.Node(path, cfg)
 	if err != nil {
 		return nil, err
 	}
+	cfg = node.Config()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &candidacy{
 		ctx: ctx, cancel: cancel,
-		key: newSecret(), path: path, id: node.LocalID(), ttl: cfg.TTL, grace: cfg.Grace, node: node,
+		key: newSecret(), path: path, id: cfg.ID, ttl: cfg.TTL, grace: cfg.Grace, node: node,
 		over: make(chan struct{}), parted: make(chan struct{}), gone: make(chan struct{}), done: make(chan struct{}),
 	}, nil
 }

@@ -7,9 +7,9 @@ import (
 
 // Pace of the stream of everything.
 const (
-	settle        = 50 * time.Millisecond // changes that come closer than that are told together
-	viewerBeat    = 2 * time.Second
-	viewerPatiece = 10 * time.Second // that a write may take, or an acknowledgement
+	settle         = 50 * time.Millisecond // changes that come closer than that are told together
+	viewerBeat     = 2 * time.Second
+	viewerPatience = 10 * time.Second // that a write may take, or an acknowledgement
 )
 
 // everything answers GET /v1/events: all elections below a prefix, and the connection to etcd, as long as the caller
@@ -28,19 +28,19 @@ func (a *Agent) everything(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return nil
 	}
-	done, err := a.viewing(r)
+	done, err := a.viewing()
 	if err != nil {
 		return err
 	}
 	defer done()
-	v := a.mirror.look(prefix)
-	defer a.mirror.unlook(v)
-	s := newStream(w, r, viewerPatiece)
+	v := a.cache.subscribe(prefix)
+	defer a.cache.unsubscribe(v)
+	s := newStream(w, r, viewerPatience)
 	tick := time.NewTicker(viewerBeat)
 	defer tick.Stop()
 	synced, due := false, false
 	for {
-		b := a.mirror.next(v)
+		b := a.cache.next(v)
 		if b.reset {
 			_ = s.add("reset", b.revision, struct {
 				Revision int64 `json:"revision"`

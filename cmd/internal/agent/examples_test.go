@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	proc "github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/hitch"
 )
 
@@ -23,40 +23,27 @@ type printedLine struct {
 
 // program is an example that runs.
 type program struct {
+	*proc.Process
 	t     *testing.T
-	cmd   *exec.Cmd
 	lines chan printedLine
 }
 
 func startExample(t *testing.T, interpreter, file string, env ...string) *program {
 	t.Helper()
-	file, err := filepath.Abs(filepath.Join("../../examples/agent", file))
+	file, err := filepath.Abs(filepath.Join("../../../examples/agent", file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &program{t: t, cmd: exec.Command(interpreter, file, "web", "example", "its value"), lines: make(chan printedLine, 1000)}
-	p.cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1"), env...)
-	p.cmd.Stderr = testLog{t}
-	p.cmd.WaitDelay = time.Second
-	out, err := p.cmd.StdoutPipe()
+	p := &program{t: t, lines: make(chan printedLine, 1000)}
+	cmd := exec.Command(interpreter, file, "web", "example", "its value")
+	cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1"), env...)
+	cmd.Stderr = testLog{t}
+	cmd.WaitDelay = time.Second
+	p.Process, err = proc.Start(cmd, func(line string) { p.lines <- printedLine{line, time.Now()} })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for s := bufio.NewScanner(out); s.Scan(); {
-			p.lines <- printedLine{s.Text(), time.Now()}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-read
-		_ = p.cmd.Wait()
-	})
+	t.Cleanup(p.Kill)
 	return p
 }
 
@@ -153,6 +140,6 @@ func testExample(t *testing.T, interpreter, file string) {
 	// It is asked to end, or crashes.
 	c := s.campaign("web", "c")
 	c.await("change")
-	_ = p.cmd.Process.Signal(map[bool]os.Signal{true: os.Interrupt, false: os.Kill}[interpreter == "bash"])
+	p.Signal(map[bool]os.Signal{true: os.Interrupt, false: os.Kill}[interpreter == "bash"])
 	c.await("select")
 }

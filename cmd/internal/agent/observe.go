@@ -13,17 +13,17 @@ func (a *Agent) observe(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return nil
 	}
-	done, err := a.viewing(r)
+	done, err := a.viewing()
 	if err != nil {
 		return err
 	}
 	defer done()
 	path := electionPath(r)
-	if _, err := a.locker.Node(path, locked.NodeConfig{Value: "-"}); err != nil { // it checks the path
+	if err := locked.CheckPath(path); err != nil {
 		return err
 	}
 	events := a.locker.Watch(r.Context(), path)
-	s := newStream(w, r, viewerPatiece)
+	s := newStream(w, r, viewerPatience)
 	if err := s.send("reset", 0, struct {
 		Path string `json:"path"`
 	}{path}); err != nil {

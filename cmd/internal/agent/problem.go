@@ -10,10 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // problem is an error as a caller is told of it: RFC 9457. What does not apply is left out.
@@ -69,7 +67,6 @@ func problemOf(err error) *problem {
 	var known *problem
 	var config *locked.ConfigError
 	var tooLarge *http.MaxBytesError
-	var etcd rpctypes.EtcdError
 	switch {
 	case errors.As(err, &known):
 		return known
@@ -92,7 +89,7 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusConflict, "taken", "a candidate with that id competes for that path through this agent already")
 	case errors.Is(err, locked.ErrClosed):
 		return draining()
-	case errors.As(err, &etcd) && refusal(etcd.Code()):
+	case etcd.IsRefusal(err):
 		return newProblem(http.StatusBadGateway, "etcd-refused", "%s", strings.TrimPrefix(err.Error(), "locked: "))
 	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, locked.ErrUnreachable):
 		return newProblem(http.StatusGatewayTimeout, "timeout", "it was not done in time")
@@ -103,12 +100,4 @@ func problemOf(err error) *problem {
 
 func draining() *problem {
 	return newProblem(http.StatusServiceUnavailable, "draining", "the agent is shutting down").after(time.Second)
-}
-
-func refusal(code codes.Code) bool {
-	switch code {
-	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.FailedPrecondition, codes.ResourceExhausted:
-		return true
-	}
-	return false
 }

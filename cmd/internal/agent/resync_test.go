@@ -4,20 +4,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/samcday/locked/cmd/internal/elections"
 	"github.com/samcday/locked/internal/election"
 )
 
 // What happened while etcd was out of sight is not told as if it had been seen: a crash must not look like a handover.
-func TestMirrorOutOfSight(t *testing.T) {
-	m := newMirror(nil, "/")
+func TestCacheOutOfSight(t *testing.T) {
+	m := newCache(nil, "/")
 	term := func(nonce string, revision int64) election.Change {
 		return election.Change{
 			Name: election.TermPrefix("/web") + nonce,
 			Key:  election.Key{Data: election.Join(nonce, ""), Create: revision, Mod: revision},
 		}
 	}
-	all := func(changes ...election.Change) map[string][]election.Change {
-		return map[string][]election.Change{"/web": changes}
+	all := func(changes ...election.Change) elections.Changes {
+		return elections.Changes{"/web": changes}
 	}
 	want := func(what string, terms int, since, gap bool) {
 		t.Helper()
@@ -26,16 +27,16 @@ func TestMirrorOutOfSight(t *testing.T) {
 			t.Errorf("%s: %d terms, since %v, gap %v; want %d, %v, %v", what, s.Terms, s.Since, s.GapMS, terms, since, gap)
 		}
 	}
-	m.replace(t.Context(), 5, all(term("a", 5)))
+	m.Reset(t.Context(), 5, all(term("a", 5)))
 	want("before it looked", 1, false, false)
 	gone := term("a", 5)
 	gone.Deletion = true
-	m.apply(t.Context(), 6, all(gone, term("b", 6)))
+	m.Apply(t.Context(), 6, all(gone, term("b", 6)))
 	want("a handover in sight", 2, true, true)
-	m.replace(t.Context(), 9, all(term("c", 8)))
+	m.Reset(t.Context(), 9, all(term("c", 8)))
 	want("another one after etcd was out of sight", 3, false, false)
-	m.replace(t.Context(), 10, nil)
-	m.apply(t.Context(), 11, all(term("d", 11)))
+	m.Reset(t.Context(), 10, nil)
+	m.Apply(t.Context(), 11, all(term("d", 11)))
 	want("nobody after etcd was out of sight, then one", 4, true, false)
 }
 
@@ -58,7 +59,7 @@ func TestMirrorDoubts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Hour
-			m := newMirror(nil, "/")
+			m := newCache(nil, "/")
 			m.sight.now = func() time.Duration { return now }
 			key := func(nonce string, revision int64, deletion bool) election.Change {
 				return election.Change{
@@ -70,24 +71,24 @@ func TestMirrorDoubts(t *testing.T) {
 				return map[string][]election.Change{"/web": changes}
 			}
 			watches := func(d time.Duration) {
-				for end := now + d; now < end; now += min(beatEvery, end-now) {
-					m.reached(t.Context(), 0, nil)
+				for end := now + d; now < end; now += min(elections.BeatEvery, end-now) {
+					m.Reached(t.Context(), 0)
 				}
 			}
-			m.replace(t.Context(), 1, nil)
-			m.apply(t.Context(), 5, all(key("a", 5, false)))
+			m.Reset(t.Context(), 1, nil)
+			m.Apply(t.Context(), 5, all(key("a", 5, false)))
 			watches(time.Minute)
 			now += tt.blind
 			if tt.anew {
-				m.replace(t.Context(), 5, all(key("a", 5, false)))
+				m.Reset(t.Context(), 5, all(key("a", 5, false)))
 			}
 			watches(tt.after)
 			if tt.vacant > 0 {
-				m.apply(t.Context(), 6, all(key("a", 5, true)))
+				m.Apply(t.Context(), 6, all(key("a", 5, true)))
 				now += tt.vacant
-				m.apply(t.Context(), 7, all(key("b", 7, false)))
+				m.Apply(t.Context(), 7, all(key("b", 7, false)))
 			} else {
-				m.apply(t.Context(), 7, all(key("a", 5, true), key("b", 7, false)))
+				m.Apply(t.Context(), 7, all(key("a", 5, true), key("b", 7, false)))
 			}
 			s := m.elections["/web"].state("/web")
 			switch {
@@ -99,7 +100,7 @@ func TestMirrorDoubts(t *testing.T) {
 				t.Errorf("unseen for %v ms, want %v", *s.UnseenMS, tt.unseen)
 			}
 			watches(5 * time.Minute) // from then on all is seen
-			m.apply(t.Context(), 9, all(key("b", 7, true), key("c", 9, false)))
+			m.Apply(t.Context(), 9, all(key("b", 7, true), key("c", 9, false)))
 			if s := m.elections["/web"].state("/web"); s.GapMS == nil || *s.GapMS != 0 {
 				t.Errorf("a handover in sight, later: gap %v, unseen %v", s.GapMS, s.UnseenMS)
 			}

@@ -2,16 +2,15 @@ package agent
 
 import (
 	_ "embed"
-	"errors"
 	"net/http"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/samcday/locked/cmd/internal/agent/page"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // OpenAPI describes the API. The tests check every request and answer of the handlers against it.
@@ -75,7 +74,7 @@ func (a *Agent) routes() http.Handler {
 		newProblem(http.StatusNotFound, "no-resource",
 			"there is no %s: see /openapi.yaml; slashes within the path of an election are written %%2F", r.URL.EscapedPath()).write(w)
 	})
-	return a.guard(exactly(mux))
+	return a.authorize(exactly(mux))
 }
 
 // exactly refuses a path with empty segments or dots, to which [http.ServeMux] answers with another place: with every %2F
@@ -123,9 +122,8 @@ func (a *Agent) readyz(w http.ResponseWriter, r *http.Request) error {
 	if a.drains.Load() {
 		return draining()
 	}
-	var etcd rpctypes.EtcdError
-	switch err := a.mirror.ping(r.Context()); {
-	case errors.As(err, &etcd) && refusal(etcd.Code()):
+	switch _, err := a.cache.source.Ping(r.Context()); {
+	case etcd.IsRefusal(err):
 		return newProblem(http.StatusServiceUnavailable, "etcd-refused", "etcd refuses: %v", err)
 	case err != nil:
 		return newProblem(http.StatusServiceUnavailable, "etcd-unreachable", "etcd does not answer: %v", err)

@@ -3,6 +3,7 @@ package agent
 import (
 	"time"
 
+	"github.com/samcday/locked/cmd/internal/elections"
 	"github.com/samcday/locked/internal/clock"
 )
 
@@ -15,8 +16,8 @@ type sight struct {
 	back  time.Duration        // reading at which that ended
 }
 
-// unseenAfter is how long it may be between two looks. They come every [beatEvery].
-const unseenAfter = beatEvery + time.Second
+// unseenAfter is how long it may be between two looks. They come every [elections.BeatEvery].
+const unseenAfter = elections.BeatEvery + time.Second
 
 func (s *sight) clock() time.Duration {
 	if s.now != nil {

@@ -63,6 +63,10 @@ func control(c net.Conn, f func(fd int) error) error {
 
 // sockDiag asks the system about the sockets of others on this machine (sock_diag(7)), over a socket that is opened when it
 // is needed and closed when it has failed.
+//
+// It asks by hand: github.com/vishvananda/netlink (1.3.1) asks by a dump, for which the system goes through all sockets of the
+// machine each time, and does not take the one with the right addresses if ports alone match several; of
+// github.com/mdlayher/netlink only the framing of messages could be used.
 type sockDiag struct {
 	mu   sync.Mutex
 	open bool

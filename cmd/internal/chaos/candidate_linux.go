@@ -15,7 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/child"
 )
 
 const (
@@ -40,8 +40,8 @@ type candidateSettings struct {
 	Board     string
 }
 
-// competitor takes part in one election.
-type competitor interface {
+// elector takes part in one election.
+type elector interface {
 	// belief is the token of the term that it believes to hold at this instant, 0 if it does not lead, and for how long it
 	// would go on believing that if nothing more were heard of etcd, 0 if it does not know.
 	belief() (token int64, remaining time.Duration)
@@ -70,14 +70,14 @@ var errFenced = errors.New("refused by the fence")
 type candidate struct {
 	candidateSettings
 	journal *journal
-	who     []*contender
+	who     []*candidacy
 }
 
-// contender is a candidate's part in one election.
-type contender struct {
+// candidacy is a candidate's part in one election.
+type candidacy struct {
 	*candidate
 	election int
-	competitor
+	elector
 
 	mu      sync.Mutex
 	started chan struct{} // closed while it shall compete
@@ -88,7 +88,7 @@ type contender struct {
 func RunCandidate(stdin io.Reader) error {
 	in := bufio.NewReader(stdin)
 	c := &candidate{}
-	if err := cluster.Settings(in, &c.candidateSettings); err != nil {
+	if err := child.Settings(in, &c.candidateSettings); err != nil {
 		return err
 	}
 	var err error
@@ -110,11 +110,11 @@ func RunCandidate(stdin io.Reader) error {
 		if err != nil {
 			return err
 		}
-		p := &contender{candidate: c, election: e, competitor: comp, started: closedChan()}
+		p := &candidacy{candidate: c, election: e, elector: comp, started: closedChan()}
 		c.who = append(c.who, p)
 		running.Go(func() {
 			// So that they do not all lead, and wait, in the same order everywhere.
-			sleep(ctx, time.Duration((e+c.Number)%candidates)*entering)
+			clock.Pause(ctx, time.Duration((e+c.Number)%candidates)*entering)
 			p.run(ctx)
 		})
 	}
@@ -135,8 +135,8 @@ func closedChan() chan struct{} {
 	return c
 }
 
-// connect gives what makes the competitors of this process.
-func (c *candidate) connect(ctx context.Context) (compete func(election int) (competitor, error), closing func(), err error) {
+// connect gives what makes the electors of this process.
+func (c *candidate) connect(ctx context.Context) (compete func(election int) (elector, error), closing func(), err error) {
 	if c.Against == AgainstConcurrency {
 		return c.connectTheirs(ctx)
 	}
@@ -170,7 +170,7 @@ func (c *candidate) obey(in *bufio.Reader) bool {
 	}
 }
 
-func (p *contender) pause() {
+func (p *candidacy) pause() {
 	p.mu.Lock()
 	p.started = make(chan struct{})
 	p.mu.Unlock()
@@ -179,7 +179,7 @@ func (p *contender) pause() {
 	_ = p.leave(ctx) // if it did not come through in time, the lease ends
 }
 
-func (p *contender) resume() {
+func (p *candidacy) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
@@ -189,14 +189,14 @@ func (p *contender) resume() {
 	}
 }
 
-func (p *contender) giveWay(to string) {
+func (p *candidacy) giveWay(to string) {
 	ctx, cancel := context.WithTimeout(context.Background(), leavingLimit)
 	defer cancel()
 	_ = p.yield(ctx, to) // it may have lost the term by itself
 }
 
 // run competes whenever it shall.
-func (p *contender) run(ctx context.Context) {
+func (p *candidacy) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		p.mu.Lock()
 		started := p.started
@@ -204,27 +204,18 @@ func (p *contender) run(ctx context.Context) {
 		select {
 		case <-started:
 			p.compete(ctx, p.lead)
-			sleep(ctx, 10*time.Millisecond)
+			clock.Pause(ctx, 10*time.Millisecond)
 		case <-ctx.Done():
 		}
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
 // lead writes again and again while the term lasts, and twice more after it, which the fence is to refuse if somebody
 // else leads by then.
-func (p *contender) lead(ctx context.Context, t term) {
+func (p *candidacy) lead(ctx context.Context, t term) {
 	for ctx.Err() == nil {
 		p.write(ctx, t, false)
-		sleep(ctx, writing)
+		clock.Pause(ctx, writing)
 	}
 	cause := t.cause()
 	p.journal.add(entry{Cause: &Belief{Election: p.election, Who: p.Who, Token: t.token, Cause: cause}})
@@ -239,7 +230,7 @@ func (p *contender) lead(ctx context.Context, t term) {
 }
 
 // write tries one write, and notes how that ended.
-func (p *contender) write(ctx context.Context, t term, after bool) {
+func (p *candidacy) write(ctx context.Context, t term, after bool) {
 	p.mu.Lock()
 	p.seq++
 	w := Write{Election: p.election, AfterTheTerm: after, Value: Value{Who: p.Who, Token: t.token, Seq: p.seq}}
@@ -266,7 +257,7 @@ func (p *contender) write(ctx context.Context, t term, after bool) {
 	p.journal.add(entry{Write: &w})
 }
 
-// sample asks each competitor again and again whether it leads, for as long as the process lives.
+// sample asks each elector again and again whether it leads, for as long as the process lives.
 func (c *candidate) sample() {
 	current := make([]Belief, len(c.who))
 	denied := make([]time.Duration, len(c.who)) // when a question began that was last answered with no
@@ -299,7 +290,7 @@ func (c *candidate) sample() {
 }
 
 // putFenced commits a put if a compare holds.
-func putFenced(ctx context.Context, txn clientv3.Txn, key, value string) (int64, error) {
+func putFenced(txn clientv3.Txn, key, value string) (int64, error) {
 	resp, err := txn.Then(clientv3.OpPut(key, value)).Commit()
 	if err != nil {
 		return 0, err

@@ -8,49 +8,51 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 var candidateFaults = map[string]candidateFault{
-	kindKill: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindKill: func(ctx context.Context, s *injector, p plan, r *process) string {
 		r.proc.Kill()
-		sleep(ctx, s.times(p, 0.1, 1))
+		clock.Pause(ctx, s.times(p, 0.1, 1))
 		if err := r.start(); err != nil {
 			r.fail(err)
 		}
 		return "its process ended"
 	},
-	kindStop: func(ctx context.Context, s *stage, p plan, r *racer) string { return r.pause(ctx, s.times(p, 1.2, 2)) },
-	kindBlink: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindStop: func(ctx context.Context, s *injector, p plan, r *process) string {
+		return r.pause(ctx, s.times(p, 1.2, 2))
+	},
+	kindBlink: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.pause(ctx, s.times(p, 0.2, 0.9))
 	},
-	kindFreeze: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindFreeze: func(ctx context.Context, s *injector, p plan, r *process) string {
 		d := s.times(p, 1.2, 2)
 		if err := s.freezer.freeze(ctx, r.name, r.proc.PID(), d); err != nil {
 			return ""
 		}
 		return "froze for " + short(d)
 	},
-	kindCut: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindCut: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.gates(ctx, s.times(p, 1.2, 2), true, true)
 	},
-	kindMute: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindMute: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.gates(ctx, s.times(p, 1.2, 2), true, false)
 	},
-	kindDeaf: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindDeaf: func(ctx context.Context, s *injector, p plan, r *process) string {
 		return r.gates(ctx, s.times(p, 1.2, 2), false, true)
 	},
-	kindDrip: func(ctx context.Context, s *stage, p plan, r *racer) string {
-		return r.slow(ctx, s.times(p, 2, 3), (*cluster.Gate).Drip, s.times(p, 0.1, 0.5))
+	kindDrip: func(ctx context.Context, s *injector, p plan, r *process) string {
+		return r.slow(ctx, s.times(p, 2, 3), (*faultproxy.Gate).Drip, s.times(p, 0.1, 0.5))
 	},
-	kindLag: func(ctx context.Context, s *stage, p plan, r *racer) string {
-		return r.slow(ctx, s.times(p, 2, 3), (*cluster.Gate).Lag, s.times(p, 0.1, 0.3))
+	kindLag: func(ctx context.Context, s *injector, p plan, r *process) string {
+		return r.slow(ctx, s.times(p, 2, 3), (*faultproxy.Gate).Lag, s.times(p, 0.1, 0.3))
 	},
 	kindReset: reset,
 	kindLate:  late,
-	kindCompact: func(ctx context.Context, s *stage, p plan, r *racer) string {
+	kindCompact: func(ctx context.Context, s *injector, p plan, r *process) string {
 		defer r.shut(false, true)()
-		sleep(ctx, s.times(p, 0.2, 0.4))
+		clock.Pause(ctx, s.times(p, 0.2, 0.4))
 		at := s.watched.revision()
 		if _, err := s.client.Compact(ctx, at); err != nil {
 			return ""
@@ -67,10 +69,10 @@ var candidateFaults = map[string]candidateFault{
 func short(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
 
 // pause stops the process, and looks whether it stood still.
-func (r *racer) pause(ctx context.Context, d time.Duration) string {
+func (r *process) pause(ctx context.Context, d time.Duration) string {
 	r.proc.Pause()
 	before := r.read(wordAlive)
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	still := r.read(wordAlive)-before < int64(d/10)
 	r.proc.Resume()
 	if !still {
@@ -80,8 +82,8 @@ func (r *racer) pause(ctx context.Context, d time.Duration) string {
 }
 
 // shut holds back what goes over a candidate's links, until heal.
-func (r *racer) shut(up, down bool) (heal func()) {
-	var gates []*cluster.Gate
+func (r *process) shut(up, down bool) (heal func()) {
+	var gates []*faultproxy.Gate
 	for _, l := range r.links {
 		if up {
 			gates = append(gates, l.Up)
@@ -90,13 +92,13 @@ func (r *racer) shut(up, down bool) (heal func()) {
 			gates = append(gates, l.Down)
 		}
 	}
-	return cluster.Shut(gates...)
+	return faultproxy.Shut(gates...)
 }
 
-func (r *racer) gates(ctx context.Context, d time.Duration, up, down bool) string {
+func (r *process) gates(ctx context.Context, d time.Duration, up, down bool) string {
 	before := r.touched()
 	heal := r.shut(up, down)
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	heal()
 	return held(r.touched() - before)
 }
@@ -109,12 +111,12 @@ func held(n int64) string {
 }
 
 // slow delays the answers to a candidate, in one way or another.
-func (r *racer) slow(ctx context.Context, d time.Duration, how func(*cluster.Gate, time.Duration), delay time.Duration) string {
+func (r *process) slow(ctx context.Context, d time.Duration, how func(*faultproxy.Gate, time.Duration), delay time.Duration) string {
 	before := r.touched()
 	for _, l := range r.links {
 		how(l.Down, delay)
 	}
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	for _, l := range r.links {
 		how(l.Down, 0)
 	}
@@ -124,7 +126,7 @@ func (r *racer) slow(ctx context.Context, d time.Duration, how func(*cluster.Gat
 	return ""
 }
 
-func reset(_ context.Context, _ *stage, _ plan, r *racer) string {
+func reset(_ context.Context, _ *injector, _ plan, r *process) string {
 	n := 0
 	for _, l := range r.links {
 		n += l.Reset()
@@ -137,7 +139,7 @@ func reset(_ context.Context, _ *stage, _ plan, r *racer) string {
 
 // late has what a leader asks for now, a fenced write in any case and half of the time a hand-over, done when somebody else
 // leads.
-func late(ctx context.Context, s *stage, p plan, r *racer) string {
+func late(ctx context.Context, s *injector, p plan, r *process) string {
 	var seals []func() int
 	var delivers []func()
 	for _, l := range r.links {
@@ -146,10 +148,10 @@ func late(ctx context.Context, s *stage, p plan, r *racer) string {
 	}
 	handOver := p.pick%2 == 0
 	if handOver {
-		sleep(ctx, writing)
+		clock.Pause(ctx, writing)
 		r.tell("leave %d", p.election)
 	}
-	sleep(ctx, 4*writing)
+	clock.Pause(ctx, 4*writing)
 	captured := 0
 	for _, seal := range seals {
 		captured += seal()
@@ -179,26 +181,26 @@ func late(ctx context.Context, s *stage, p plan, r *racer) string {
 }
 
 // another waits until somebody else leads.
-func (s *stage) another(ctx context.Context, election int, than ...*racer) *racer {
+func (s *injector) another(ctx context.Context, election int, than ...*process) *process {
 	for ctx.Err() == nil {
-		if r := s.fleet.leader(election); r != nil && !slices.Contains(than, r) {
+		if r := s.processes.leader(election); r != nil && !slices.Contains(than, r) {
 			return r
 		}
-		sleep(ctx, 5*time.Millisecond)
+		clock.Pause(ctx, 5*time.Millisecond)
 	}
 	return nil
 }
 
-func leave(ctx context.Context, s *stage, p plan, r *racer) string {
+func leave(ctx context.Context, s *injector, p plan, r *process) string {
 	return depart(ctx, s, p, r, "leave", func() { r.tell("join %d", p.election) })
 }
 
-func yield(ctx context.Context, s *stage, p plan, r *racer) string {
+func yield(ctx context.Context, s *injector, p plan, r *process) string {
 	return depart(ctx, s, p, r, "yield", func() {})
 }
 
-func depart(ctx context.Context, s *stage, p plan, r *racer, verb string, back func()) string {
-	if s.fleet.leader(p.election) != r {
+func depart(ctx context.Context, s *injector, p plan, r *process, verb string, back func()) string {
+	if s.processes.leader(p.election) != r {
 		return ""
 	}
 	begin := clock.Uptime()
@@ -208,7 +210,7 @@ func depart(ctx context.Context, s *stage, p plan, r *racer, verb string, back f
 	next := s.another(limited, p.election, r)
 	took := clock.Uptime() - begin
 	_, leads := r.leads()[p.election]
-	sleep(ctx, s.times(p, 0.1, 0.3))
+	clock.Pause(ctx, s.times(p, 0.1, 0.3))
 	back()
 	switch {
 	case next == nil && leads:

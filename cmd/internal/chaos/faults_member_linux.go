@@ -7,41 +7,41 @@ import (
 	"time"
 
 	"github.com/samcday/locked/internal/clock"
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 var memberFaults = map[string]memberFault{
 	kindMemberKill: killMember,
 	kindLeaderKill: killMember,
-	kindMemberStop: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+	kindMemberStop: func(ctx context.Context, s *injector, p plan, _, victim int) string {
 		return s.pauseMember(ctx, victim, s.times(p, 0.5, 2))
 	},
-	kindLeaderStop: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+	kindLeaderStop: func(ctx context.Context, s *injector, p plan, _, victim int) string {
 		return s.pauseMember(ctx, victim, s.ttl+time.Duration((1.5+p.long)*float64(time.Second)))
 	},
-	kindMemberCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+	kindMemberCut: func(ctx context.Context, s *injector, p plan, _, victim int) string {
 		return s.cutMember(ctx, victim, s.times(p, 1.5, 3), true, true)
 	},
-	kindMemberMute: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+	kindMemberMute: func(ctx context.Context, s *injector, p plan, _, victim int) string {
 		return s.cutMember(ctx, victim, s.times(p, 1.5, 2.5), true, false)
 	},
-	kindMemberDeaf: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+	kindMemberDeaf: func(ctx context.Context, s *injector, p plan, _, victim int) string {
 		return s.cutMember(ctx, victim, s.times(p, 1.5, 2.5), false, true)
 	},
-	kindPairCut: func(ctx context.Context, s *stage, p plan, leader, victim int) string {
-		return s.cutGates(ctx, []*cluster.Gate{s.cluster.Mesh.Gate(leader, victim), s.cluster.Mesh.Gate(victim, leader)}, s.times(p, 1.5, 2.5))
+	kindPairCut: func(ctx context.Context, s *injector, p plan, leader, victim int) string {
+		return s.cutGates(ctx, []*faultproxy.Gate{s.cluster.Mesh.Gate(leader, victim), s.cluster.Mesh.Gate(victim, leader)}, s.times(p, 1.5, 2.5))
 	},
-	kindLeaderCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+	kindLeaderCut: func(ctx context.Context, s *injector, p plan, _, victim int) string {
 		return s.cutMember(ctx, victim, s.times(p, 2, 3), true, true)
 	},
-	kindLeaderStopCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+	kindLeaderStopCut: func(ctx context.Context, s *injector, p plan, _, victim int) string {
 		return s.stopAndCut(ctx, victim, s.ttl+time.Duration((1.5+p.long)*float64(time.Second)))
 	},
-	kindLeaderBlinkCut: func(ctx context.Context, s *stage, p plan, _, victim int) string {
+	kindLeaderBlinkCut: func(ctx context.Context, s *injector, p plan, _, victim int) string {
 		s.gather(ctx, victim)
 		return s.stopAndCut(ctx, victim, s.times(p, 0.6, 0.9))
 	},
-	kindMoveLeader: func(ctx context.Context, s *stage, p plan, leader, _ int) string {
+	kindMoveLeader: func(ctx context.Context, s *injector, p plan, leader, _ int) string {
 		to := (leader + 1 + p.pick%(len(s.cluster.Members)-1)) % len(s.cluster.Members)
 		_ = s.cluster.MoveLeader(ctx, leader, to) // whether it did shows in who leads
 		return ""
@@ -49,8 +49,8 @@ var memberFaults = map[string]memberFault{
 }
 
 // clients counts the connections of candidates to a member.
-func (s *stage) clients(member int) (n int) {
-	for _, r := range s.fleet.all {
+func (s *injector) clients(member int) (n int) {
+	for _, r := range s.processes.all {
 		for _, l := range r.links {
 			if l.Member == member {
 				n += l.Connections()
@@ -60,11 +60,11 @@ func (s *stage) clients(member int) (n int) {
 	return n
 }
 
-func killMember(ctx context.Context, s *stage, p plan, _, victim int) string {
+func killMember(ctx context.Context, s *injector, p plan, _, victim int) string {
 	m := s.cluster.Members[victim]
 	n := s.clients(victim)
 	m.Kill()
-	sleep(ctx, s.times(p, 0.2, 1.5))
+	clock.Pause(ctx, s.times(p, 0.2, 1.5))
 	begin := clock.Uptime()
 	if err := m.Start(); err != nil {
 		return ""
@@ -78,11 +78,11 @@ func killMember(ctx context.Context, s *stage, p plan, _, victim int) string {
 }
 
 // pauseMember stops a member, and counts who waits for it.
-func (s *stage) pauseMember(ctx context.Context, victim int, d time.Duration) string {
+func (s *injector) pauseMember(ctx context.Context, victim int, d time.Duration) string {
 	n := s.clients(victim)
 	m := s.cluster.Members[victim].Process()
 	m.Pause()
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	m.Resume()
 	if n == 0 {
 		return ""
@@ -90,15 +90,15 @@ func (s *stage) pauseMember(ctx context.Context, victim int, d time.Duration) st
 	return fmt.Sprintf("%d connections of candidates had no answer for %s", n, short(d))
 }
 
-func (s *stage) cutMember(ctx context.Context, victim int, d time.Duration, out, in bool) string {
+func (s *injector) cutMember(ctx context.Context, victim int, d time.Duration, out, in bool) string {
 	return s.cutGates(ctx, s.cluster.Mesh.Around(victim, out, in), d)
 }
 
 // cutGates shuts gates between members for a time, and tells how far they came apart meanwhile.
-func (s *stage) cutGates(ctx context.Context, gates []*cluster.Gate, d time.Duration) string {
+func (s *injector) cutGates(ctx context.Context, gates []*faultproxy.Gate, d time.Duration) string {
 	before := touched(gates)
-	heal := cluster.Shut(gates...)
-	sleep(ctx, d)
+	heal := faultproxy.Shut(gates...)
+	clock.Pause(ctx, d)
 	behind := s.behind(ctx)
 	heal()
 	evidence := held(touched(gates) - before)
@@ -108,7 +108,7 @@ func (s *stage) cutGates(ctx context.Context, gates []*cluster.Gate, d time.Dura
 	return evidence
 }
 
-func touched(gates []*cluster.Gate) (n int64) {
+func touched(gates []*faultproxy.Gate) (n int64) {
 	for _, g := range gates {
 		n += g.Touched()
 	}
@@ -116,7 +116,7 @@ func touched(gates []*cluster.Gate) (n int64) {
 }
 
 // behind is how many entries the member that has applied least is behind the one that has applied most.
-func (s *stage) behind(ctx context.Context) uint64 {
+func (s *injector) behind(ctx context.Context) uint64 {
 	var applied []uint64
 	for i := range s.cluster.Members {
 		if st := s.cluster.Status(ctx, i); st != nil {
@@ -130,30 +130,30 @@ func (s *stage) behind(ctx context.Context) uint64 {
 }
 
 // gather makes a candidate that knows no other member lead half of the elections.
-func (s *stage) gather(ctx context.Context, member int) {
-	for _, r := range s.fleet.all {
+func (s *injector) gather(ctx context.Context, member int) {
+	for _, r := range s.processes.all {
 		if len(r.links) > 1 || r.links[0].Member != member {
 			continue
 		}
-		for e := 0; e < s.fleet.settings.Elections; e += 2 {
-			if leader := s.fleet.leader(e); leader != nil && leader != r {
+		for e := 0; e < s.processes.settings.Elections; e += 2 {
+			if leader := s.processes.leader(e); leader != nil && leader != r {
 				leader.tell("yield %d %s", e, r.now())
 			}
 		}
-		sleep(ctx, s.ttl/4)
+		clock.Pause(ctx, s.ttl/4)
 	}
 }
 
 // stopAndCut stops the leader, and cuts it off from its peers until it must have found out, some time after it went on.
-func (s *stage) stopAndCut(ctx context.Context, victim int, d time.Duration) string {
+func (s *injector) stopAndCut(ctx context.Context, victim int, d time.Duration) string {
 	m := s.cluster.Members[victim].Process()
 	gates := s.cluster.Mesh.Around(victim, true, true)
 	before := touched(gates)
 	m.Pause()
-	heal := cluster.Shut(gates...)
-	sleep(ctx, d)
+	heal := faultproxy.Shut(gates...)
+	clock.Pause(ctx, d)
 	m.Resume()
-	sleep(ctx, 3*electionTimeout)
+	clock.Pause(ctx, 3*electionTimeout)
 	heal()
 	return held(touched(gates) - before)
 }

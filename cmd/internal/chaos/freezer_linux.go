@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // freezer stops processes by a control group of their own, as container runtimes do. Nothing in the process can notice,
@@ -112,7 +114,7 @@ func (z *freezer) freeze(ctx context.Context, name string, pid int, d time.Durat
 	if err := write(filepath.Join(dir, z.state), z.frozen); err != nil {
 		return errors.Join(err, write(filepath.Join(z.base, "cgroup.procs"), fmt.Sprint(pid)))
 	}
-	sleep(ctx, d)
+	clock.Pause(ctx, d)
 	return errors.Join(write(filepath.Join(dir, z.state), z.going), write(filepath.Join(z.base, "cgroup.procs"), fmt.Sprint(pid)))
 }
 

@@ -36,13 +36,13 @@ func observe(client *clientv3.Client, prefix string, elections int, from int64, 
 	o.running.Go(func() {
 		for ctx.Err() == nil {
 			o.watch(ctx)
-			sleep(ctx, 50*time.Millisecond)
+			clock.Pause(ctx, 50*time.Millisecond)
 		}
 	})
 	o.running.Go(func() {
 		for ctx.Err() == nil {
 			o.read(ctx, rng.IntN(elections))
-			sleep(ctx, 20*time.Millisecond)
+			clock.Pause(ctx, 20*time.Millisecond)
 		}
 	})
 	return o
@@ -125,12 +125,12 @@ func (o *observer) complete(ctx context.Context) error {
 		cancel()
 		if err == nil {
 			last = put.Header.Revision
-		} else if sleep(ctx, 100*time.Millisecond); ctx.Err() != nil {
+		} else if clock.Pause(ctx, 100*time.Millisecond); ctx.Err() != nil {
 			return err
 		}
 	}
 	for o.revision() < last {
-		if sleep(ctx, 10*time.Millisecond); ctx.Err() != nil {
+		if clock.Pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -177,6 +177,6 @@ func probe(ctx context.Context, member int, client *clientv3.Client, tell func(P
 			serves = serves.answered(member, begin, clock.Uptime())
 			tell(serves)
 		}
-		sleep(ctx, probing)
+		clock.Pause(ctx, probing)
 	}
 }

@@ -20,12 +20,12 @@ type ours struct {
 	node   *locked.Node
 }
 
-func (c *candidate) connectOurs() (func(int) (competitor, error), func(), error) {
+func (c *candidate) connectOurs() (func(int) (elector, error), func(), error) {
 	l, err := c.locker()
 	if err != nil {
 		return nil, nil, err
 	}
-	one := func(e int) (competitor, error) {
+	one := func(e int) (elector, error) {
 		// With so little grace they believe for as long as they may: nothing is forgiven.
 		n, err := l.Node(electionPath(c.Prefix, e), locked.NodeConfig{ID: c.Who, Value: c.Name, TTL: c.TTL, Grace: c.TTL / 40})
 		return &ours{locker: l, node: n}, err
@@ -44,7 +44,7 @@ func (c *candidate) locker() (*locked.Locker, error) {
 	if c.Break == "" {
 		return locked.New(strings.Join(c.Endpoints, ","), limit)
 	}
-	b := &breaker{rule: c.Break, prefix: c.Prefix, seconds: int64(c.TTL / time.Second)}
+	b := &interceptor{rule: c.Break, prefix: c.Prefix, seconds: int64(c.TTL / time.Second)}
 	client, err := clientv3.New(clientConfig(c.Endpoints, c.TTL,
 		grpc.WithChainUnaryInterceptor(b.unary), grpc.WithChainStreamInterceptor(b.stream)))
 	if err != nil {
@@ -77,7 +77,7 @@ func (o *ours) compete(ctx context.Context, lead leadFunc) {
 		lead(ctx, term{
 			token: t.Token(),
 			put: func(ctx context.Context, key, value string) (int64, error) {
-				revision, err := putFenced(ctx, t.Txn(ctx), key, value)
+				revision, err := putFenced(t.Txn(ctx), key, value)
 				if errors.Is(err, locked.ErrNotLeader) {
 					err = errFenced
 				}

@@ -26,7 +26,7 @@ func (r *run) tell(ctx context.Context) {
 	}
 	last := clock.Uptime()
 	for ctx.Err() == nil {
-		sleep(ctx, telling)
+		clock.Pause(ctx, telling)
 		if clock.Uptime()-last > every {
 			r.look()
 			last = clock.Uptime()

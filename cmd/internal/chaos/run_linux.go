@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/cluster"
 )
 
@@ -29,7 +30,7 @@ var ErrUnreachable = errors.New("etcd does not answer")
 // run is one in progress.
 type run struct {
 	Options
-	*stage
+	*injector
 	scratch     *cluster.Scratch
 	links       []*cluster.Link    // that are not the cluster's
 	members     []*clientv3.Client // of each member alone, over links without faults
@@ -50,7 +51,7 @@ type run struct {
 
 // Run makes faults for as long as it was told, and judges what happened. The error is that of a run that came to nothing.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	r := &run{Options: o, stage: &stage{ttl: o.TTL}, protocol: lockedKeys{}, unavailable: map[string]string{}}
+	r := &run{Options: o, injector: &injector{ttl: o.TTL}, protocol: lockedKeys{}, unavailable: map[string]string{}}
 	if o.Against == AgainstConcurrency {
 		r.protocol = concurrencyKeys{}
 	}
@@ -97,7 +98,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	r.watched = observe(r.client, r.history.Prefix, r.Elections, at.Header.Revision+1, rand.New(rand.NewPCG(r.Seed, 1<<32)))
-	r.fleet = &fleet{command: cluster.Command{Path: r.Program, Args: r.Candidate, Stderr: r.Stderr}, dir: r.scratch.Path, settings: candidateSettings{
+	r.processes = &processes{command: child.Command{Path: r.Program, Args: r.Candidate, Stderr: r.Stderr}, dir: r.scratch.Path, settings: candidateSettings{
 		Prefix: r.history.Prefix, Elections: r.Elections, TTL: r.TTL, Against: r.Against, Break: r.Break,
 	}}
 	r.say("starting candidates")
@@ -106,15 +107,15 @@ func (r *run) open(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := r.fleet.add(links); err != nil {
+		if err := r.processes.add(links); err != nil {
 			return err
 		}
 		if len(links) < len(r.members) {
 			r.history.Pinned[fmt.Sprintf("c%d", i+1)] = []int{links[0].Member + 1}
 		}
 	}
-	if vacant := r.fleet.awaitLeaders(ctx); len(vacant) > 0 {
-		if err := r.fleet.ended(); err != nil {
+	if vacant := r.processes.awaitLeaders(ctx); len(vacant) > 0 {
+		if err := r.processes.ended(); err != nil {
 			return err
 		}
 		return fmt.Errorf("%d of %d elections had no leader within %v: is the machine very busy?", len(vacant), r.Elections, startLimit)
@@ -129,13 +130,11 @@ func (r *run) openEtcd(ctx context.Context) (paths func(candidate int) ([]*clust
 	size := len(r.Endpoints)
 	if size > 0 {
 		link = func(member int) (*cluster.Link, error) {
-			l, err := cluster.NewLink(func() string { return r.Endpoints[member] })
-			if err != nil {
-				return nil, err
+			l, err := cluster.NewLink(member, func() string { return r.Endpoints[member] })
+			if err == nil {
+				r.links = append(r.links, l)
 			}
-			l.Member = member
-			r.links = append(r.links, l)
-			return l, nil
+			return l, err
 		}
 	} else {
 		size = members
@@ -177,7 +176,7 @@ func (r *run) startCluster(ctx context.Context) (*cluster.Cluster, error) {
 	if r.Etcd != nil {
 		return cluster.StartProgram(ctx, members, r.Etcd, 0)
 	}
-	return cluster.Start(ctx, members, cluster.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr}, 0)
+	return cluster.Start(ctx, members, child.Command{Path: r.Program, Args: r.Member, Stderr: r.Stderr}, 0)
 }
 
 func dial(endpoints ...string) (*clientv3.Client, error) {
@@ -197,13 +196,13 @@ func (r *run) probed(p Probe) {
 }
 
 func (r *run) close() {
-	if r.fleet != nil {
-		r.fleet.kill()
+	if r.processes != nil {
+		r.processes.kill()
 	}
 	if r.watched != nil {
 		r.watched.close()
 	}
-	if r.client != nil && r.cluster == nil && r.fleet != nil {
+	if r.client != nil && r.cluster == nil && r.processes != nil {
 		r.sweep()
 	}
 	if r.client != nil {
@@ -248,7 +247,7 @@ func (r *run) rounds(ctx context.Context) {
 	r.note(func(h *History) { h.Begin = begin })
 	end := begin + r.Duration
 	list := schedules(r.Seed, r.Elections, r.wanted)
-	finales := slices.DeleteFunc([]string{kindCrash, kindBlackout}, func(kind string) bool { return !r.wanted(kind) })
+	endings := slices.DeleteFunc([]string{kindCrash, kindBlackout}, func(kind string) bool { return !r.wanted(kind) })
 	for n := 0; ctx.Err() == nil && clock.Uptime() < end && !r.foundOut(); n++ {
 		r.say("making faults")
 		// When it ends, all faults are healed at once.
@@ -263,8 +262,8 @@ func (r *run) rounds(ctx context.Context) {
 		if r.foundOut() || ctx.Err() != nil {
 			break
 		}
-		if len(finales) > 0 {
-			r.finale(ctx, finales[n%len(finales)])
+		if len(endings) > 0 {
+			r.killAll(ctx, endings[n%len(endings)])
 		}
 		r.calm(ctx)
 	}
@@ -281,7 +280,7 @@ func (r *run) note(f func(*History)) {
 func (r *run) lane(ctx context.Context, s *schedule) {
 	for ctx.Err() == nil && !r.foundOut() {
 		p := s.next()
-		if sleep(ctx, p.wait); ctx.Err() == nil {
+		if clock.Pause(ctx, p.wait); ctx.Err() == nil {
 			r.do(ctx, p)
 		}
 	}
@@ -293,7 +292,7 @@ func (r *run) calm(ctx context.Context) {
 	c := Calmed{Begin: clock.Uptime()}
 	limited, cancel := whileRunning(ctx, Calm(r.TTL))
 	defer cancel()
-	if c.Waiting = r.fleet.awaitLeaders(limited); len(c.Waiting) == 0 {
+	if c.Waiting = r.processes.awaitLeaders(limited); len(c.Waiting) == 0 {
 		c.All = clock.Uptime()
 	}
 	c.End = clock.Uptime()
@@ -341,18 +340,18 @@ func (r *run) watchLeaders(ctx context.Context) {
 			}
 		}
 		for e := range tokens {
-			if c := r.fleet.leader(e); c != nil {
+			if c := r.processes.leader(e); c != nil {
 				if t := c.token(e); t > tokens[e] {
 					tokens[e] = t
 					r.changes.Add(1)
 				}
 			}
 		}
-		sleep(ctx, 50*time.Millisecond)
+		clock.Pause(ctx, 50*time.Millisecond)
 	}
 }
 
-func (r *racer) token(election int) int64 {
+func (r *process) token(election int) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	token, _, _ := r.board.belief(election)
@@ -367,7 +366,7 @@ func (r *run) record() (*History, error) {
 	h.Leaders, h.Probes = slices.Clone(r.leaders), slices.Clone(r.probes)
 	r.mu.Unlock()
 	var err error
-	if h.Beliefs, h.Writes, err = r.fleet.collect(); err != nil {
+	if h.Beliefs, h.Writes, err = r.processes.collect(); err != nil {
 		return nil, err
 	}
 	var lost error
@@ -385,8 +384,8 @@ var errHistory = errors.New("etcd compacted what had not been seen yet")
 func (r *run) judge(ctx context.Context) (*Result, error) {
 	r.say("checking")
 	r.report()
-	early := r.fleet.ended()
-	r.fleet.quit(quitLimit)
+	early := r.processes.ended()
+	r.processes.quit(quitLimit)
 	limited, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if err := r.watched.complete(limited); err != nil {

@@ -8,6 +8,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+
+	"github.com/samcday/locked/internal/clock"
 )
 
 // theirs competes with etcd's own Election as its documentation has it: campaign, lead until the session is done, resign.
@@ -29,12 +31,12 @@ type led struct {
 	token   int64
 }
 
-func (c *candidate) connectTheirs(context.Context) (func(int) (competitor, error), func(), error) {
+func (c *candidate) connectTheirs(context.Context) (func(int) (elector, error), func(), error) {
 	client, err := clientv3.New(clientConfig(c.Endpoints, c.TTL))
 	if err != nil {
 		return nil, nil, err
 	}
-	one := func(e int) (competitor, error) {
+	one := func(e int) (elector, error) {
 		return &theirs{client: client, path: electionPath(c.Prefix, e), name: c.Who, ttl: c.TTL}, nil
 	}
 	return one, func() { _ = client.Close() }, nil
@@ -56,7 +58,7 @@ func (t *theirs) belief() (token int64, remaining time.Duration) {
 func (t *theirs) compete(ctx context.Context, lead leadFunc) {
 	s, err := concurrency.NewSession(t.client, concurrency.WithTTL(int(t.ttl/time.Second)), concurrency.WithContext(ctx))
 	if err != nil {
-		sleep(ctx, 100*time.Millisecond)
+		clock.Pause(ctx, 100*time.Millisecond)
 		return
 	}
 	working, cancel := context.WithCancel(s.Ctx())
@@ -93,7 +95,7 @@ func (t *theirs) term(e *concurrency.Election, cause func() string) term {
 	return term{
 		token: rev,
 		put: func(ctx context.Context, k, v string) (int64, error) {
-			return putFenced(ctx, t.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", rev)), k, v)
+			return putFenced(t.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", rev)), k, v)
 		},
 		cause: cause,
 	}

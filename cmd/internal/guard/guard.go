@@ -16,7 +16,7 @@ import (
 // Guard is the supervisor's side of a guard process. It runs one program, once.
 type Guard struct {
 	cmd     *exec.Cmd
-	link    link
+	socket  socket
 	heard   <-chan Report
 	orders  chan order
 	reports chan Report
@@ -34,7 +34,7 @@ type Guard struct {
 // saves the start of a process when it matters.
 func New(command ...string) (*Guard, error) {
 	adopt()
-	ours, theirs, err := newLink()
+	ours, theirs, err := newSocket()
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +44,8 @@ func New(command ...string) (*Guard, error) {
 		return nil, err
 	}
 	g := &Guard{
-		cmd:  &exec.Cmd{Path: self, Args: command, ExtraFiles: []*os.File{theirs}, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}},
-		link: ours, orders: make(chan order), reports: make(chan Report, 1), gone: make(chan struct{}),
+		cmd:    &exec.Cmd{Path: self, Args: command, ExtraFiles: []*os.File{theirs}, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}},
+		socket: ours, orders: make(chan order), reports: make(chan Report, 1), gone: make(chan struct{}),
 	}
 	g.cmd.Stdin, g.cmd.Stdout, g.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := g.cmd.Start(); err != nil {
@@ -65,7 +65,7 @@ func New(command ...string) (*Guard, error) {
 // that says that it has ended: then the channel is closed.
 func (g *Guard) Run(p Program, times Times, deadline func() time.Duration) <-chan Report {
 	g.times, g.deadline, g.held = times, deadline, clock.NewDeadline(deadline)
-	g.link.sendAll(order{Run: &p, Times: times, Deadline: g.held}, max(g.held.Reading()-times.Grace-clock.Uptime(), times.tick()))
+	g.socket.sendAll(order{Run: &p, Times: times, Deadline: g.held}, max(g.held.Reading()-times.Grace-clock.Uptime(), times.tick()))
 	go g.supervise()
 	return g.reports
 }
@@ -99,7 +99,7 @@ func (g *Guard) Continue() { g.Signal(syscall.SIGCONT) }
 // Close dismisses a guard that has not been asked to run anything.
 func (g *Guard) Close() {
 	_ = g.cmd.Process.Kill() // it may have been stopped
-	g.end.Do(func() { _ = g.link.conn.Close() })
+	g.end.Do(func() { _ = g.socket.conn.Close() })
 	<-g.gone
 }
 
@@ -110,7 +110,7 @@ func (g *Guard) supervise() {
 	for {
 		select {
 		case o := <-g.orders:
-			g.link.send(o)
+			g.socket.send(o)
 		case r, ok := <-g.heard:
 			if !ok {
 				g.replace()
@@ -141,7 +141,7 @@ func (g *Guard) hears(r Report) (ended bool) {
 		g.started = r
 	}
 	if r.Ended != nil {
-		g.end.Do(func() { _ = g.link.conn.Close() })
+		g.end.Do(func() { _ = g.socket.conn.Close() })
 		<-g.gone
 	}
 	for { // who takes the reports may be waiting for us to take an order
@@ -149,7 +149,7 @@ func (g *Guard) hears(r Report) (ended bool) {
 		case g.reports <- r:
 			return r.Ended != nil
 		case o := <-g.orders:
-			g.link.send(o)
+			g.socket.send(o)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func (g *Guard) hears(r Report) (ended bool) {
 // have ended everything.
 func (g *Guard) look() time.Duration {
 	if d := clock.NewDeadline(g.deadline); d.At != 0 {
-		g.link.send(order{Deadline: d})
+		g.socket.send(order{Deadline: d})
 	}
 	if g.silent++; g.silent%5 == 0 {
 		_ = g.cmd.Process.Signal(syscall.SIGCONT) // somebody may have stopped it
@@ -174,7 +174,7 @@ func (g *Guard) look() time.Duration {
 func (g *Guard) replace() {
 	_ = g.cmd.Process.Kill() // which kills the program, on Linux, and makes the rest ours
 	<-g.gone
-	g.end.Do(func() { _ = g.link.conn.Close() })
+	g.end.Do(func() { _ = g.socket.conn.Close() })
 	began, told := clock.Uptime(), false
 	for g.started.killRest() {
 		if clock.Uptime() > began+time.Second && !told {

@@ -16,7 +16,7 @@ import (
 	"github.com/samcday/locked/internal/clock"
 )
 
-// handedOver is the descriptor of the guard's end of the link.
+// handedOver is the descriptor of the guard's end of the socket.
 const handedOver = 3
 
 // Main is the guard: the life of a process that [New] has started. It returns when nothing of the program is left. The log
@@ -27,20 +27,20 @@ func Main(log *slog.Logger) error {
 		return errors.New("the guard is started by others, and does nothing by itself")
 	}
 	syscall.CloseOnExec(handedOver)
-	l, err := openLink(f)
+	l, err := openSocket(f)
 	if err != nil {
 		return errors.New("the guard is started by others, and does nothing by itself")
 	}
 	runtime.LockOSThread() // the parent-death signal comes when the thread that has forked ends
 	adopt()
 	outlive()
-	w := &warden{log: log, link: l, orders: receive[order](l), children: make(chan os.Signal, 1), timer: time.NewTimer(time.Hour)}
+	w := &warden{log: log, socket: l, orders: receive[order](l), children: make(chan os.Signal, 1), timer: time.NewTimer(time.Hour)}
 	signal.Notify(w.children, unix.SIGCHLD)
 	w.run()
 	return nil
 }
 
-// outlive makes the process survive the signals that are meant for others: it ends when its link does. They are handled,
+// outlive makes the process survive the signals that are meant for others: it ends when its socket does. They are handled,
 // not ignored, since the program would inherit that.
 func outlive() {
 	deaf := make(chan os.Signal, 1)
@@ -63,7 +63,7 @@ func Forwarded() []os.Signal {
 // warden is what the guard does: one loop, on one thread.
 type warden struct {
 	log      *slog.Logger
-	link     link
+	socket   socket
 	orders   <-chan order // nil when the supervisor is gone
 	children chan os.Signal
 	timer    *time.Timer
@@ -92,7 +92,7 @@ func (w *warden) run() {
 		w.look()
 	}
 	w.program.release()
-	w.link.send(Report{Ended: &w.result})
+	w.socket.send(Report{Ended: &w.result})
 }
 
 func (w *warden) obey(o order, ok bool) {
@@ -115,7 +115,7 @@ func (w *warden) obey(o order, ok bool) {
 	case o.Deadline.At != 0:
 		w.deadline = o.Deadline
 	}
-	w.link.send(Report{Held: w.deadline})
+	w.socket.send(Report{Held: w.deadline})
 }
 
 // start runs the program, unless its time is over already.
@@ -133,7 +133,7 @@ func (w *warden) start(p *Program) {
 		w.gone = true
 		return
 	}
-	w.link.send(Report{Started: w.program.pid, Cage: w.program.cage()})
+	w.socket.send(Report{Started: w.program.pid, Cgroup: w.program.cgroup()})
 }
 
 // latest is when everything must be killed, so that it is gone at the deadline.
@@ -188,7 +188,7 @@ func (w *warden) kill(now time.Duration) {
 	w.reap()
 	if now > w.killing+time.Second && !w.told && !w.gone {
 		w.told = true
-		w.link.send(Report{Stuck: w.program.left()})
+		w.socket.send(Report{Stuck: w.program.left()})
 	}
 }
 
@@ -205,7 +205,7 @@ func (w *warden) reap() {
 			w.vanished()
 			return
 		case pid == w.program.pid && status.Stopped():
-			w.link.send(Report{Paused: int(status.StopSignal())})
+			w.socket.send(Report{Paused: int(status.StopSignal())})
 		case pid == w.program.pid && (status.Exited() || status.Signaled()):
 			w.ended(status)
 		}

@@ -67,7 +67,7 @@ func (r Result) String() string {
 // Report is news of a program.
 type Report struct {
 	Started int            // its process, and its process group
-	Cage    string         // the directory of its cgroup, if it has one
+	Cgroup  string         // the directory of its cgroup, if it has one
 	Paused  int            // the signal that has stopped it, for now
 	Stuck   []int          // processes that do not go although they were killed
 	Ended   *Result        // the last report

@@ -33,7 +33,7 @@ func plant(p *Program) (tree, error) {
 
 func (t *tree) running() bool { return t.pid != 0 }
 
-func (t *tree) cage() string { return "" }
+func (t *tree) cgroup() string { return "" }
 
 // alive reports whether anybody is left in the group.
 func (t *tree) alive() bool { return syscall.Kill(-t.pid, 0) == nil }

@@ -17,7 +17,7 @@ const waitFlags = unix.WNOHANG | unix.WUNTRACED | unix.WALL
 type tree struct {
 	pid    int // of the program, and its process group; 0 before it was started
 	reaped bool
-	bars   cage
+	within cgroup
 }
 
 // adopt makes processes that have lost their parent ours, if they descend from us.
@@ -28,11 +28,11 @@ func adopt() {
 
 // plant starts a program, which dies with the thread that calls this.
 func plant(p *Program) (tree, error) {
-	t := tree{bars: newCage()}
+	t := tree{within: newCgroup()}
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	process, err := t.bars.start(p, attr)
+	process, err := t.within.start(p, attr)
 	if err != nil {
-		t.bars.remove()
+		t.within.remove()
 		return t, err
 	}
 	t.pid = process.Pid
@@ -42,7 +42,7 @@ func plant(p *Program) (tree, error) {
 
 func (t *tree) running() bool { return t.pid != 0 }
 
-func (t *tree) cage() string { return t.bars.dir }
+func (t *tree) cgroup() string { return t.within.dir }
 
 // alive is asked when there are no children: nothing else could be.
 func (t *tree) alive() bool { return false }
@@ -68,7 +68,7 @@ func (t *tree) ask() {
 
 // kill sends KILL to all.
 func (t *tree) kill() {
-	t.bars.kill()
+	t.within.kill()
 	t.group(syscall.SIGKILL)
 	for _, p := range descendants(os.Getpid()) {
 		p.signal(syscall.SIGKILL)
@@ -85,7 +85,7 @@ func (t *tree) left() (pids []int) {
 	return pids
 }
 
-func (t *tree) release() { t.bars.remove() }
+func (t *tree) release() { t.within.remove() }
 
 // process is one as /proc shows it.
 type process struct {
@@ -170,7 +170,7 @@ func Reap() {
 func (r Report) killRest() bool {
 	leave.Lock()
 	defer leave.Unlock()
-	c := cage{dir: r.Cage}
+	c := cgroup{dir: r.Cgroup}
 	c.kill()
 	all := descendants(os.Getpid())
 	for _, p := range all {

@@ -15,7 +15,7 @@ import (
 type Config struct {
 	Locker *locked.Locker
 	Path   string
-	Node   locked.NodeConfig // with its TTL and Grace filled in
+	Node   locked.NodeConfig
 
 	Program string   // file of the program
 	Args    []string // its arguments, with its name
@@ -80,7 +80,7 @@ func Describe(path, id, value string, token int64, ttl time.Duration) []string {
 		env = append(env, "LOCKED_TOKEN="+strconv.FormatInt(token, 10))
 	}
 	if ttl != 0 {
-		env = append(env, "LOCKED_TTL="+strconv.FormatInt(int64((ttl+time.Second-1)/time.Second), 10)) // as the library rounds
+		env = append(env, "LOCKED_TTL="+strconv.FormatInt(int64(ttl/time.Second), 10))
 	}
 	if len(value) <= maxVariable && !strings.Contains(value, "\x00") {
 		env = append(env, "LOCKED_VALUE="+value)

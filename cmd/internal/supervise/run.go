@@ -40,9 +40,6 @@ type Run struct {
 
 // New makes a run. Nothing is sent to etcd, and the program is not started, before [Run.Do].
 func New(cfg Config) (*Run, error) {
-	if cfg.Node.Grace == 0 { // the library's default, which is to be known here
-		cfg.Node.Grace = (cfg.Node.TTL + time.Second - 1).Truncate(time.Second) / 5
-	}
 	r := &Run{cfg: cfg, terminal: guard.OpenTerminal(), signals: make(chan os.Signal, 16), reread: make(chan struct{}, 1)}
 	r.trouble = trouble.New(r.aboutTrouble())
 	if cfg.Check != "" {
@@ -52,6 +49,7 @@ func New(cfg Config) (*Run, error) {
 	if r.node, err = cfg.Locker.Node(cfg.Path, cfg.Node); err != nil {
 		return nil, err
 	}
+	r.cfg.Node = r.node.Config()
 	signal.Notify(r.signals, guard.Signals()...)
 	r.ready, err = guard.New(cfg.Guard...)
 	return r, err

@@ -56,7 +56,7 @@ func (r *Run) attend(ctx context.Context, g *guard.Guard, reports <-chan guard.R
 			switch {
 			case report.Started != 0:
 				group = report.Started
-				r.cfg.Log.Info("the program runs", "path", r.cfg.Path, "pid", group, "cgroup", report.Cage)
+				r.cfg.Log.Info("the program runs", "path", r.cfg.Path, "pid", group, "cgroup", report.Cgroup)
 				r.lend(g, group)
 			case report.Paused != 0:
 				r.paused(g, group, report.Paused)

@@ -13,7 +13,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
+	"github.com/samcday/locked/internal/clock"
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/etcdproc"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 // Cluster is an etcd cluster of processes.
@@ -22,7 +25,7 @@ type Cluster struct {
 	Mesh    *Mesh
 
 	election time.Duration     // etcd's timeout, 0 for its own
-	command  Command           // that runs a member, or
+	command  child.Command     // that runs a member, or
 	program  *etcdproc.Program // an etcd that does
 	scratch  *Scratch
 	clients  []*clientv3.Client // of each member alone, without faults between
@@ -35,7 +38,7 @@ func name(i int) string { return fmt.Sprintf("m%d", i+1) }
 
 // Start runs a cluster whose members have their data in a temporary directory, and waits until it serves. The command
 // must call [RunMember]. An election timeout of 0 is etcd's own.
-func Start(ctx context.Context, size int, command Command, election time.Duration) (*Cluster, error) {
+func Start(ctx context.Context, size int, command child.Command, election time.Duration) (*Cluster, error) {
 	return start(ctx, size, &Cluster{command: command, election: election})
 }
 
@@ -94,15 +97,28 @@ func (c *Cluster) dial(m *Member) error {
 	return err
 }
 
-// Link gives a new link to a member, which ends with the cluster.
-func (c *Cluster) Link(member int) (*Link, error) {
-	l, err := NewLink(c.Members[member].Addr)
+// Link is the network between a client and a member.
+type Link struct {
+	*faultproxy.Proxy
+	Member int // its index
+}
+
+// NewLink gives a link to a member that listens at an address: empty while it does not.
+func NewLink(member int, addr func() string) (*Link, error) {
+	p, err := faultproxy.New(addr)
 	if err != nil {
 		return nil, err
 	}
-	l.Member = member
-	c.links = append(c.links, l)
-	return l, nil
+	return &Link{p, member}, nil
+}
+
+// Link gives a new link to a member, which ends with the cluster.
+func (c *Cluster) Link(member int) (*Link, error) {
+	l, err := NewLink(member, c.Members[member].Addr)
+	if err == nil {
+		c.links = append(c.links, l)
+	}
+	return l, err
 }
 
 // Client is one of that member alone, over a link without faults.
@@ -165,7 +181,7 @@ func (c *Cluster) AwaitLeader(ctx context.Context) (index int, raftTerm uint64, 
 		if index, raftTerm = c.Leader(ctx); index >= 0 {
 			return index, raftTerm, nil
 		}
-		if wait(ctx, 50*time.Millisecond); ctx.Err() != nil {
+		if clock.Pause(ctx, 50*time.Millisecond); ctx.Err() != nil {
 			return -1, raftTerm, ctx.Err()
 		}
 	}

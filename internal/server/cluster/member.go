@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/samcday/locked/internal/server/child"
 )
 
 // Member is one process of a cluster.
@@ -16,7 +18,7 @@ type Member struct {
 	Index int
 
 	cluster *Cluster
-	proc    *Process
+	proc    *child.Process
 	serving chan struct{} // closed when it serves
 
 	client string // where it serves clients, under the cluster's mutex; empty while it does not
@@ -35,7 +37,7 @@ func (m *Member) Addr() string {
 }
 
 // Process is the member's, a new one after each Start.
-func (m *Member) Process() *Process { return m.proc }
+func (m *Member) Process() *child.Process { return m.proc }
 
 // Kill ends the member at once.
 func (m *Member) Kill() {
@@ -74,11 +76,11 @@ func (m *Member) Start() error {
 	return err
 }
 
-func (m *Member) startRole() (*Process, error) {
+func (m *Member) startRole() (*child.Process, error) {
 	c, serving := m.cluster, m.serving
 	command := c.command
 	command.Env = append(append([]string{}, command.Env...), m.environment()...)
-	return Run(command, memberSettings{
+	return child.Run(command, memberSettings{
 		Name: name(m.Index), Dir: m.dir(), Advertise: "http://" + peerHost(m.Index), Members: c.initial(), Log: logs(), Election: c.election,
 	}, func(line string) {
 		var t memberTells

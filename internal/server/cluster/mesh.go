@@ -9,13 +9,15 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync"
+
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 // Mesh is the network between members. It is an HTTP proxy for each of them, so that it knows who asks whom, and has a
 // gate for each direction between two.
 type Mesh struct {
-	proxies []string  // where each member's proxy listens
-	gates   [][]*Gate // from, to
+	proxies []string             // where each member's proxy listens
+	gates   [][]*faultproxy.Gate // from, to
 
 	mu    sync.Mutex
 	addrs []string // where the members listen for each other
@@ -35,9 +37,9 @@ func newMesh(size int) (*Mesh, error) {
 	m := &Mesh{addrs: make([]string, size)}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	for from := range size {
-		row := make([]*Gate, size)
+		row := make([]*faultproxy.Gate, size)
 		for to := range row {
-			row[to] = NewGate()
+			row[to] = faultproxy.NewGate()
 		}
 		m.gates = append(m.gates, row)
 		if err := m.serve(from); err != nil {
@@ -76,10 +78,10 @@ func (m *Mesh) close() {
 }
 
 // Gate is that of what one member sends to another.
-func (m *Mesh) Gate(from, to int) *Gate { return m.gates[from][to] }
+func (m *Mesh) Gate(from, to int) *faultproxy.Gate { return m.gates[from][to] }
 
 // Around gives the gates of what a member sends to all others, of what they send to it, or both.
-func (m *Mesh) Around(member int, out, in bool) (gates []*Gate) {
+func (m *Mesh) Around(member int, out, in bool) (gates []*faultproxy.Gate) {
 	for other := range m.gates {
 		if other != member && out {
 			gates = append(gates, m.gates[member][other])
@@ -104,7 +106,7 @@ func (m *Mesh) dial(ctx context.Context, from int, host string) (net.Conn, error
 			continue
 		}
 		there, back := m.gates[from][to], m.gates[to][from]
-		if !there.pass(ctx.Done()) || !back.pass(ctx.Done()) {
+		if !there.Pass(ctx.Done()) || !back.Pass(ctx.Done()) {
 			return nil, ctx.Err()
 		}
 		m.mu.Lock()
@@ -125,20 +127,20 @@ func (m *Mesh) dial(ctx context.Context, from int, host string) (net.Conn, error
 // peerConn holds back what is read and written while its gates are shut.
 type peerConn struct {
 	net.Conn
-	there, back *Gate
+	there, back *faultproxy.Gate
 	done        <-chan struct{}
 }
 
 func (c *peerConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if !c.back.pass(c.done) {
+	if !c.back.Pass(c.done) {
 		return 0, net.ErrClosed
 	}
 	return n, err
 }
 
 func (c *peerConn) Write(b []byte) (int, error) {
-	if !c.there.pass(c.done) {
+	if !c.there.Pass(c.done) {
 		return 0, net.ErrClosed
 	}
 	return c.Conn.Write(b)

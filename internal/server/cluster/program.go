@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/etcdproc"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/port"
@@ -18,7 +19,7 @@ func StartProgram(ctx context.Context, size int, program *etcdproc.Program, elec
 	return start(ctx, size, &Cluster{program: program, election: election})
 }
 
-func (m *Member) startProgram() (*Process, error) {
+func (m *Member) startProgram() (*child.Process, error) {
 	if err := m.keep(); err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (m *Member) startProgram() (*Process, error) {
 		defer log.Close()
 		cmd.Stderr = log
 	}
-	p, err := begin(cmd)
+	p, err := child.Start(cmd, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +68,13 @@ func (m *Member) keep() error {
 func (m *Member) log() string { return m.dir() + ".log" }
 
 // ask finds out when the member serves.
-func (m *Member) ask(p *Process) {
+func (m *Member) ask(p *child.Process) {
 	serving := m.serving
 	m.asking.Go(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		go func() {
-			<-p.done
+			<-p.Done()
 			cancel()
 		}()
 		if etcdproc.Await(ctx, m.clients, nil) == nil {

@@ -10,10 +10,25 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/etcdmain"
+	"go.uber.org/goleak"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/server/etcdproc"
 	"github.com/samcday/locked/internal/server/etcdtest"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
+
+// roleVar makes the test binary an etcd program.
+const roleVar = "LOCKED_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVar) != "" {
+		etcdmain.Main(os.Args)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // programs is a cluster of the etcd that is asked for, or else of this program as one.
 func programs(t *testing.T, ctx context.Context) *Cluster {
@@ -77,7 +92,7 @@ func TestPrograms(t *testing.T) {
 
 	leader, term, err = c.AwaitLeader(ctx)
 	must(leader, err)
-	heal := Shut(c.Mesh.Around(leader, true, true)...)
+	heal := faultproxy.Shut(c.Mesh.Around(leader, true, true)...)
 	another(leader, term)
 	heal()
 
@@ -93,7 +108,7 @@ func TestPrograms(t *testing.T) {
 	if m.Addr() != was {
 		t.Errorf("it serves at %s, and not at %s", m.Addr(), was)
 	}
-	for value := ""; value != "w"; wait(ctx, 10*time.Millisecond) {
+	for value := ""; value != "w"; clock.Pause(ctx, 10*time.Millisecond) {
 		must(nil, ctx.Err())
 		if r, err := c.Client(1).Get(ctx, "k", clientv3.WithSerializable()); err == nil && r.Count == 1 {
 			value = string(r.Kvs[0].Value)

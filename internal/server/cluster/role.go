@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
@@ -34,7 +35,7 @@ type memberTells struct {
 func RunMember(stdin io.Reader, stdout io.Writer) error {
 	var s memberSettings
 	in := bufio.NewReader(stdin)
-	if err := Settings(in, &s); err != nil {
+	if err := child.Settings(in, &s); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())

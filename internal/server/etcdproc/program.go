@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
@@ -51,6 +52,6 @@ func (p *Program) Command(cfg etcdserver.Config) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.Command(p.Path, append(flags, "--logger=zap", "--log-outputs=stderr")...)
-	cmd.SysProcAttr = bound()
+	child.Bind(cmd)
 	return cmd, nil
 }

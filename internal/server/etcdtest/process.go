@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/samcday/locked/internal/server/child"
 	"github.com/samcday/locked/internal/server/etcdproc"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/port"
@@ -28,14 +27,14 @@ const (
 type process struct {
 	program *etcdproc.Program
 	cfg     etcdserver.Config
-	cmd     *exec.Cmd
+	proc    *child.Process
 	scratch string
 	release func() // of its address, if that was kept here
 
 	ending sync.Once
 	err    error         // why it has ended by itself
 	done   chan struct{} // closed when it has, or is to
-	ended  chan struct{} // closed when the process has
+	ended  chan struct{} // closed when the process has, and that is noted
 
 	closing  sync.Once
 	closeErr error
@@ -72,24 +71,25 @@ func (s *process) prepare() (err error) {
 	return err
 }
 
-func (s *process) run() (err error) {
-	if s.cmd, err = s.program.Command(s.cfg); err != nil {
+func (s *process) run() error {
+	cmd, err := s.program.Command(s.cfg)
+	if err != nil {
 		return err
 	}
-	s.cmd.Args = append(s.cmd.Args, "--bcrypt-cost=4") // the cheapest: passwords are not the matter here
+	cmd.Args = append(cmd.Args, "--bcrypt-cost=4") // the cheapest: passwords are not the matter here
 	log, err := os.OpenFile(s.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = log, log
+	if s.proc, err = child.Start(cmd, nil); err != nil {
 		return err
 	}
 	go func() {
 		defer close(s.ended)
-		_ = s.cmd.Wait() // the state says it
-		s.end(fmt.Errorf("etcd %s has ended: %v; %s", s.program.Version, s.cmd.ProcessState, etcdproc.Tail(s.log())))
+		<-s.proc.Done()
+		s.end(fmt.Errorf("etcd %s has ended: %v; %s", s.program.Version, s.proc.State(), etcdproc.Tail(s.log())))
 	}()
 	return nil
 }
@@ -159,11 +159,11 @@ func (s *process) Close() error {
 
 func (s *process) close() error {
 	s.end(nil)
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // unless it has ended, or there is no such signal
+	s.proc.Terminate()
 	select {
 	case <-s.ended:
 	case <-time.After(quitLimit):
-		_ = s.cmd.Process.Kill() // it may just have ended
+		s.proc.Kill()
 		<-s.ended
 	}
 	return errors.Join(s.err, s.clear())

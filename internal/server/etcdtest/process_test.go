@@ -108,9 +108,7 @@ func TestProcessAgain(t *testing.T) {
 func TestProcessEnds(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	s := begin(t, etcdserver.Config{})
-	if err := s.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	s.proc.Kill()
 	<-s.Done()
 	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "has ended: signal: killed; its log "+s.log()) {
 		t.Error(err)

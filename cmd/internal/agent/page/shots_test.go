@@ -20,8 +20,8 @@ var (
 	works  = []string{"cleanup", "frontend", "scheduler", "invoices", "indexer", "leader", "rotate-keys", "compactor", "migrations", "cron"}
 )
 
-// wall makes n elections as a busy cluster would have them.
-func wall(n int) []*election {
+// many makes n elections as a busy cluster would have them.
+func many(n int) []*election {
 	var list []*election
 	now := time.Now()
 	for i := range n {
@@ -81,7 +81,7 @@ func TestShots(t *testing.T) {
 	for _, n := range counts {
 		for _, theme := range []string{"light", "dark"} {
 			for _, width := range []int64{2560, 1440, 360} {
-				f, list, p := newFake(t), wall(n), newTab(t)
+				f, list, p := newFake(t), many(n), newTab(t)
 				f.put(list...)
 				p.look(theme, width)
 				p.open(f.URL)
