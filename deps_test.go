@@ -20,8 +20,6 @@ var mayImport = []string{
 	"github.com/samcday/locked/internal/testhook",
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes",
 	"go.etcd.io/etcd/client/v3",
-	"google.golang.org/grpc/codes",
-	"google.golang.org/grpc/status",
 }
 
 // What of the standard library is not for a library: serving, publishing figures, running programs, reading flags. Etcd's
