@@ -18,16 +18,8 @@ var mayImport = []string{
 	"github.com/samcday/locked/internal/logqueue",
 	"github.com/samcday/locked/internal/mailbox",
 	"github.com/samcday/locked/internal/testhook",
-	"go.etcd.io/etcd/api/v3/etcdserverpb",
-	"go.etcd.io/etcd/api/v3/mvccpb",
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes",
 	"go.etcd.io/etcd/client/v3",
-	"golang.org/x/sys/unix",
-	"golang.org/x/sys/windows",
-	"google.golang.org/grpc",
-	"google.golang.org/grpc/codes",
-	"google.golang.org/grpc/metadata",
-	"google.golang.org/grpc/status",
 }
 
 // What of the standard library is not for a library: serving, publishing figures, running programs, reading flags. Etcd's

@@ -154,7 +154,7 @@ func (n *Node) rested(t *Term) {
 	t.cancel(nil)
 	n.term, n.frozen = nil, 0
 	if _, leads := n.candidate.Leading(); !leads {
-		delete(n.l.believers.nodes, n)
+		delete(n.l.expiry.nodes, n)
 	}
 	n.step(election.Input{What: election.Rested})
 }
@@ -174,7 +174,7 @@ const givenUp = -1
 // overdue gives up on work that has not ended in time: leadership is handed over while it still runs.
 func (n *Node) overdue() {
 	n.frozen = givenUp
-	delete(n.l.believers.nodes, n)
+	delete(n.l.expiry.nodes, n)
 	n.l.counters.overdue++
 	err := fmt.Errorf("locked: the work of the term with token %d at %s goes on although its context has ended: "+
 		"handing over without waiting for it", n.term.token, n.path)

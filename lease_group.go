@@ -294,7 +294,7 @@ func (g *leaseGroup) outlived(le *election.Lease, now time.Duration) {
 // expire ends what has run out of the nodes that the group's leases carry.
 func (g *leaseGroup) expire(now time.Duration) {
 	for n := range g.nodes {
-		if _, ok := g.l.believers.nodes[n]; ok {
+		if _, ok := g.l.expiry.nodes[n]; ok {
 			n.expire(now)
 		}
 	}

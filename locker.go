@@ -52,7 +52,7 @@ type Locker struct {
 	batches       *etcd.Batches
 	leases        *etcd.Leases
 	watches       *etcd.Watches
-	believers
+	expiry
 	outage outage
 
 	watchdog *watchdog
@@ -135,9 +135,9 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 		client: client, etcd: conn,
 		log: log, records: records, clock: hooks.Clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
 		ctx: ctx, cancel: cancel, box: mailbox.New[func()](), closed: make(chan struct{}),
-		counters:  counters{ends: map[error]int64{}},
-		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
-		states:    map[string]*electionState{}, groups: map[time.Duration][]*leaseGroup{},
+		counters: counters{ends: map[error]int64{}},
+		expiry:   expiry{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
+		states:   map[string]*electionState{}, groups: map[time.Duration][]*leaseGroup{},
 	}
 	l.batches = etcd.NewBatches(conn, l.host())
 	l.leases = etcd.NewLeases(conn, l.host(), l.counters.verification.add)
@@ -160,7 +160,7 @@ func (l *Locker) host() etcd.Host {
 func (l *Locker) run() {
 	defer l.tasks.Done()
 	defer close(l.closed)
-	defer l.believers.timer.Stop()
+	defer l.expiry.timer.Stop()
 	defer l.watches.Stop()
 	for {
 		select {
@@ -168,7 +168,7 @@ func (l *Locker) run() {
 			for _, f := range l.box.Take() {
 				f()
 			}
-		case <-l.believers.timer.C:
+		case <-l.expiry.timer.C:
 			l.expire()
 		case <-l.ctx.Done():
 			for _, f := range l.box.Close() {

@@ -48,7 +48,7 @@ func (l *Locker) answering() {
 
 // atStake is how many nodes lead, and how long the first of them will go on without another renewal.
 func (l *Locker) atStake(now time.Duration) (leading int, left time.Duration) {
-	for n := range l.believers.nodes {
+	for n := range l.expiry.nodes {
 		if b := n.belief.Load(); b != nil && b.holds(now) {
 			if leading++; leading == 1 || b.remaining(now) < left {
 				left = b.remaining(now)

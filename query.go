@@ -118,7 +118,7 @@ func (l *Locker) get(ctx context.Context, path, key string, options ...clientv3.
 	defer cancel()
 	stop := context.AfterFunc(l.ctx, cancel)
 	defer stop()
-	resp, err := l.etcd.KV.Get(clientv3.WithRequireLeader(limited), key, options...)
+	resp, err := l.etcd.Get(limited, key, options...)
 	switch {
 	case err == nil:
 		return resp, nil

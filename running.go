@@ -325,7 +325,7 @@ func (n *Node) deselected(cause error) {
 		n.l.watchdog.letGo(n.term)
 		n.term.cancel(cause)
 	}
-	delete(n.l.believers.nodes, n)
+	delete(n.l.expiry.nodes, n)
 	n.l.counters.ends[cause]++
 	n.l.log.Info("deselected", "path", n.path, "id", n.id, "token", b.token, "cause", cause)
 	n.emit(Event{Kind: EventDeselect, Token: b.token, Cause: cause, At: n.endOf(b)})

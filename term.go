@@ -83,7 +83,7 @@ func (x *fencedTxn) Else(ops ...clientv3.Op) clientv3.Txn {
 
 // Commit sends the caller's transaction nested in one that has the guard alone.
 func (x *fencedTxn) Commit() (*clientv3.TxnResponse, error) {
-	resp, err := x.t.l.etcd.KV.Txn(x.ctx).If(x.t.Guard()).Then(clientv3.OpTxn(x.cmps, x.yes, x.no)).Commit()
+	resp, err := x.t.l.etcd.Txn(x.ctx).If(x.t.Guard()).Then(clientv3.OpTxn(x.cmps, x.yes, x.no)).Commit()
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
@@ -74,7 +72,7 @@ func (l *Locker) Transfer(ctx context.Context, path, id string) error {
 type transfer struct {
 	l        *Locker
 	path, id string
-	lease    clientv3.LeaseID // of the request, which ends with the call
+	lease    int64 // of the request, which ends with the call
 }
 
 // transferTTL is how long a request outlives a requester that died.
@@ -133,11 +131,11 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watch := t.l.etcd.Watcher.Watch(clientv3.WithRequireLeader(ctx), election.Prefix(t.path), clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	watch := t.l.etcd.Follow(ctx, election.Prefix(t.path))
 	if _, ok := <-watch; !ok {
 		return false, t.lost(ctx)
 	}
-	txn, ok := election.RequestTransfer(t.path, view, t.id, int64(t.lease))
+	txn, ok := election.RequestTransfer(t.path, view, t.id, t.lease)
 	if !ok {
 		return false, ErrTransferPending
 	}
@@ -178,7 +176,7 @@ func (t *transfer) keepAlive(ctx context.Context) {
 	const every = transferTTL / 3
 	for clock.Pause(ctx, every); ctx.Err() == nil; clock.Pause(ctx, every) {
 		limited, cancel := context.WithTimeout(ctx, every)
-		if _, err := t.l.client.KeepAliveOnce(limited, t.lease); err != nil && ctx.Err() == nil {
+		if err := t.l.etcd.KeepAlive(limited, t.lease); err != nil && ctx.Err() == nil {
 			t.l.log.Warn("transfer request not kept alive", "path", t.path, "error", err)
 		}
 		cancel()
@@ -237,7 +235,7 @@ func (t *transfer) failed(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return t.lost(ctx)
-	case errors.Is(err, context.DeadlineExceeded), status.Code(etcd.Plain(err)) == codes.DeadlineExceeded: // its own, not the caller's
+	case etcd.Unanswered(err): // its own, not the caller's
 		return failure(t.l.unreached(), "transferring %s", t.path)
 	}
 	return fmt.Errorf("locked: %w", t.l.etcd.Explain(t.path, "transfer", err))
@@ -248,14 +246,9 @@ func (t *transfer) keep(ctx context.Context) error {
 	if t.lease != 0 {
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, t.l.timeout)
-	defer cancel()
-	granted, err := t.l.client.Grant(limited, int64(transferTTL/time.Second))
-	if err != nil {
-		return err
-	}
-	t.lease = granted.ID
-	return nil
+	lease, err := t.l.etcd.Lend(ctx, transferTTL)
+	t.lease = lease
+	return err
 }
 
 // end takes the request back, if it is still there. A caller who does not wait any more hardly waits for that.
@@ -269,7 +262,7 @@ func (t *transfer) end(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	if _, err := t.l.client.Revoke(ctx, t.lease); err != nil {
+	if err := t.l.etcd.Return(ctx, t.lease); err != nil {
 		t.l.log.Debug("transfer request ends by itself", "path", t.path, "error", err)
 	}
 }

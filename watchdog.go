@@ -37,7 +37,7 @@ func (w *watchdog) letGo(t *Term) {
 	delete(w.terms, t)
 }
 
-// look ends what has run out, and looks again when the next one may, or several times a second: see believers.
+// look ends what has run out, and looks again when the next one may, or several times a second: see expiry.
 func (w *watchdog) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,14 +16,14 @@ const (
 type Batches struct {
 	conn     *Conn
 	host     Host
-	queue    []order
+	queue    []transaction
 	underWay int
-	batches  chan []order  // for senders that wait
-	spare    chan struct{} // holds one for each of them
+	batches  chan []transaction // for senders that wait
+	spare    chan struct{}      // holds one for each of them
 }
 
-// order is a transaction of one election, and what to do with its result.
-type order struct {
+// transaction is one of an election, and what to do with its result.
+type transaction struct {
 	path string
 	txn  election.Txn
 	done func(Result)
@@ -33,12 +33,12 @@ const spareSenders = 2
 
 // NewBatches gives those of a host.
 func NewBatches(c *Conn, h Host) *Batches {
-	return &Batches{conn: c, host: h, batches: make(chan []order), spare: make(chan struct{}, spareSenders)}
+	return &Batches{conn: c, host: h, batches: make(chan []transaction), spare: make(chan struct{}, spareSenders)}
 }
 
 // Submit sends a transaction of the election at a path, alone or with others, and posts its result.
 func (b *Batches) Submit(path string, txn election.Txn, done func(Result)) {
-	b.queue = append(b.queue, order{path, txn, done})
+	b.queue = append(b.queue, transaction{path, txn, done})
 	b.dispatch()
 }
 
@@ -57,7 +57,7 @@ func (b *Batches) dispatch() {
 
 // sender sends batches. A few senders wait for more when they are done: a new goroutine would have to grow its stack
 // several times on the way down through gRPC, which costs a handover some percent of its time.
-func (b *Batches) sender(batch []order) {
+func (b *Batches) sender(batch []transaction) {
 	for {
 		txns := make([]election.Txn, len(batch))
 		for i, o := range batch {
@@ -78,8 +78,8 @@ func (b *Batches) sender(batch []order) {
 	}
 }
 
-// deliver posts the results of a batch to those who ordered it.
-func (b *Batches) deliver(batch []order, results []Result) {
+// deliver posts the results of a batch to those who asked for them.
+func (b *Batches) deliver(batch []transaction, results []Result) {
 	b.host.Post(func() {
 		b.underWay--
 		for i, o := range batch {
@@ -91,11 +91,11 @@ func (b *Batches) deliver(batch []order, results []Result) {
 
 // nextBatch takes transactions of different elections from the queue: no more than are needed to spread it over the
 // requests that may be sent now. Two of one election must not share a request: their compares would not see each other.
-func (b *Batches) nextBatch() []order {
+func (b *Batches) nextBatch() []transaction {
 	free := requestsUnderWay - b.underWay
 	share := min(batchTxns, (len(b.queue)+free-1)/free)
 	paths, size, taken := map[string]bool{}, 0, 0
-	var batch, behind []order
+	var batch, behind []transaction
 	for _, o := range b.queue {
 		if len(batch) == share || size > batchBytes {
 			break

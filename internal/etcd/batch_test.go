@@ -18,7 +18,7 @@ func TestNextBatch(t *testing.T) {
 			path := fmt.Sprint("/", i/(turn+1)) // many are of the same ones
 			n := sent[path]
 			sent[path]++
-			b.queue = append(b.queue, order{path: path, txn: election.Txn{If: make([]election.Cmp, n)}})
+			b.queue = append(b.queue, transaction{path: path, txn: election.Txn{If: make([]election.Cmp, n)}})
 		}
 	}
 	got := map[string]int{}

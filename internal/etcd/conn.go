@@ -13,14 +13,13 @@ import (
 
 // Conn is what an election needs of an etcd client. It goes below clientv3 where that costs too much, or does not tell enough.
 type Conn struct {
-	KV      clientv3.KV      // with the prefix
-	Watcher clientv3.Watcher // with the prefix
-
 	prefix  string // before every key
 	client  *clientv3.Client
 	leases  etcdserverpb.LeaseClient
 	watches etcdserverpb.WatchClient
-	kv      etcdserverpb.KVClient
+	rpc     etcdserverpb.KVClient
+	kv      clientv3.KV      // with the prefix
+	watcher clientv3.Watcher // with the prefix
 	timeout time.Duration
 }
 
@@ -31,8 +30,8 @@ func New(client *clientv3.Client, prefix string, timeout time.Duration) (*Conn, 
 	if client == nil {
 		return nil, &Refused{"client", "nil", "an etcd client is required"}
 	}
-	rpc := client.ActiveConnection()
-	if rpc == nil {
+	link := client.ActiveConnection()
+	if link == nil {
 		return nil, &Refused{"client", "without a connection", "must be one that clientv3.New has made; an etcd in the same process has endpoints for that too"}
 	}
 	for _, part := range []struct {
@@ -47,11 +46,11 @@ func New(client *clientv3.Client, prefix string, timeout time.Duration) (*Conn, 
 		}
 	}
 	c := &Conn{
-		KV: client.KV, Watcher: client.Watcher, prefix: prefix, client: client, timeout: timeout,
-		leases: etcdserverpb.NewLeaseClient(rpc), watches: etcdserverpb.NewWatchClient(rpc), kv: etcdserverpb.NewKVClient(rpc),
+		kv: client.KV, watcher: client.Watcher, prefix: prefix, client: client, timeout: timeout,
+		leases: etcdserverpb.NewLeaseClient(link), watches: etcdserverpb.NewWatchClient(link), rpc: etcdserverpb.NewKVClient(link),
 	}
 	if prefix != "" {
-		c.KV, c.Watcher = namespace.NewKV(client.KV, prefix), namespace.NewWatcher(client.Watcher, prefix)
+		c.kv, c.watcher = namespace.NewKV(client.KV, prefix), namespace.NewWatcher(client.Watcher, prefix)
 	}
 	return c, nil
 }

@@ -113,7 +113,7 @@ func (c *Conn) Explain(path, request string, err error) error {
 	}
 	hint := ""
 	switch {
-	case errors.Is(err, context.DeadlineExceeded), status.Code(Plain(err)) == codes.DeadlineExceeded, status.Code(Plain(err)) == codes.Unavailable:
+	case Unanswered(err), status.Code(Plain(err)) == codes.Unavailable:
 		hint = " (" + c.Endpoints() + ")"
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		hint = fmt.Sprintf(": the etcd user needs a role with readwrite permission on the key %q and on the prefix %q", path, election.Prefix(path))

@@ -90,7 +90,7 @@ func (all *Watches) askProgress(w *Watch, known int64) {
 	if w.prefix {
 		options = append(options, clientv3.WithPrefix())
 	}
-	resp, err := all.conn.KV.Get(ctx, w.key, options...)
+	resp, err := all.conn.kv.Get(ctx, w.key, options...)
 	if err != nil {
 		all.host.Log.Debug("revision not read", "key", w.key, "error", err)
 		return

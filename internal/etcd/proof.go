@@ -30,7 +30,7 @@ func (c *Conn) Agree(ctx context.Context, paths []string) (raftTerm uint64, err 
 	for _, path := range paths {
 		var resp *etcdserverpb.DeleteRangeResponse
 		request := &etcdserverpb.DeleteRangeRequest{Key: []byte(c.prefix + election.ProofKey(path))}
-		resp, err = c.kv.DeleteRange(clientv3.WithRequireLeader(ctx), request, grpc.WaitForReady(true))
+		resp, err = c.rpc.DeleteRange(clientv3.WithRequireLeader(ctx), request, grpc.WaitForReady(true))
 		if err == nil {
 			return resp.Header.RaftTerm, nil
 		}

@@ -65,7 +65,7 @@ func (c *Conn) CommitAll(ctx context.Context, txns []election.Txn) []Result {
 func (c *Conn) send(ctx context.Context, t *etcdserverpb.TxnRequest) (*etcdserverpb.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.timeout)
 	defer cancel()
-	resp, err := c.kv.Txn(ctx, t, AnySize, grpc.WaitForReady(true))
+	resp, err := c.rpc.Txn(ctx, t, AnySize, grpc.WaitForReady(true))
 	return resp, contextError(ctx, err)
 }
 

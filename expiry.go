@@ -6,10 +6,10 @@ import (
 	"github.com/samcday/locked/internal/election"
 )
 
-// believers are the nodes that believe to be elected, or whose work winds down on borrowed time. They are looked at when
+// expiry has the nodes that believe to be elected, or whose work winds down on borrowed time. They are looked at when
 // the first of them runs out, and several times a second besides: timers stand still while the machine is suspended, the
 // clock does not.
-type believers struct {
+type expiry struct {
 	nodes map[*Node]struct{}
 	timer *time.Timer
 	due   time.Duration // reading of the clock at which the timer fires
@@ -20,26 +20,26 @@ const suspendCheck = 200 * time.Millisecond
 
 // watchOver looks after a node that believes, up to some reading of the clock, or whose work winds down until then.
 func (l *Locker) watchOver(n *Node, until time.Duration) {
-	if len(l.believers.nodes) == 0 || until < l.believers.due {
+	if len(l.expiry.nodes) == 0 || until < l.expiry.due {
 		l.wakeAt(l.clock.Now(), until)
 	}
-	l.believers.nodes[n] = struct{}{}
+	l.expiry.nodes[n] = struct{}{}
 }
 
 // wakeAt looks again at a reading of the clock, or before.
 func (l *Locker) wakeAt(now, until time.Duration) {
-	l.believers.due = min(until, now+suspendCheck)
-	l.believers.timer.Reset(l.believers.due - now)
+	l.expiry.due = min(until, now+suspendCheck)
+	l.expiry.timer.Reset(l.expiry.due - now)
 }
 
 // expire ends what has run out, and looks again when the next one may.
 func (l *Locker) expire() {
 	now := l.clock.Now()
 	next := now + suspendCheck
-	for n := range l.believers.nodes {
+	for n := range l.expiry.nodes {
 		next = min(next, n.expire(now))
 	}
-	if len(l.believers.nodes) > 0 {
+	if len(l.expiry.nodes) > 0 {
 		l.wakeAt(now, next)
 	}
 }
