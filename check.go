@@ -17,7 +17,7 @@ var (
 // keepChecking calls the node's check at once, and then every half TTL, as long as the node runs.
 func (n *Node) keepChecking() {
 	ctx, cancel := context.WithCancel(n.l.ctx)
-	n.checks = cancel
+	n.checks, n.misses = cancel, 0
 	n.l.spawn(func() {
 		every := election.Period(n.ttl)
 		for ctx.Err() == nil {
@@ -50,11 +50,14 @@ func (n *Node) checked(ctx context.Context, err error) {
 	if ctx.Err() != nil || n.stopping {
 		return
 	}
+	if err == nil {
+		n.misses = 0
+	}
 	switch {
 	case err != nil:
 		n.failure = fmt.Errorf("%w: %w", ErrUnhealthy, err)
 		n.emit(Event{Kind: EventError, Cause: n.failure})
-		if !n.unfit {
+		if n.misses++; !n.unfit && n.misses >= n.checkFailures {
 			n.unfit = true
 			n.step(election.Input{What: election.Leave, Cause: election.Unhealthy})
 		}

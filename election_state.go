@@ -2,6 +2,7 @@ package locked
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,8 @@ type electionState struct {
 
 	view election.View
 	told int64 // revision up to which everything was announced; 0 while nothing was
+
+	complaint error // what everybody was told that watches fail for; nil once they tell something
 
 	nodes     []*Node // that run
 	subs      []*subscription
@@ -88,6 +91,7 @@ func (st *electionState) watchPath() {
 
 // saw takes what was read of the whole election.
 func (st *electionState) saw(s *etcd.Snapshot) {
+	st.complaint = nil
 	st.view.Reset(st.path, s.Revision, s.Changes)
 	st.changed()
 }
@@ -184,12 +188,36 @@ func (l *Locker) listen(s *subscription, path string) {
 		e.At = time.Now()
 		s.push(e)
 	}
+	if st.complaint != nil {
+		s.push(Event{Kind: EventError, Path: path, Cause: st.complaint, At: time.Now()})
+	}
 	if n := s.node; n != nil && n.running {
+		if n.complaint != "" {
+			s.push(Event{Kind: EventError, Path: path, Cause: n.failure, At: time.Now()})
+		}
 		if key, leads := n.candidate.Leading(); leads {
 			s.push(Event{Kind: EventSelect, Path: path, ID: n.id, Value: n.LocalValue(), Token: key.Create, Revision: key.Mod, At: time.Now()})
 		}
 	}
 	s.begin(st)
+}
+
+// entered tells a node of another candidate that has its id, when that enters or is elected.
+func (st *electionState) entered(c election.Change, revision int64) {
+	if c.Deletion || c.Key.Create != revision {
+		return
+	}
+	_, part, nonce := election.ParseKey(c.Name)
+	if part != election.PartTerm && part != election.PartQueue {
+		return
+	}
+	for _, n := range st.nodes {
+		if idOf(c.Key) == n.id && !n.candidate.Made(nonce) {
+			n.emit(Event{Kind: EventError, Revision: revision, Cause: fmt.Errorf(
+				"locked: another candidate has the ID %s at %s, with the nonce %s and the value %s: nobody can tell the two apart; give each its own",
+				n.id, n.path, nonce, abbreviate(leaderOf(st.path, c.Key).Value))})
+		}
+	}
 }
 
 // unlisten ends all subscriptions, and what nodes know of leaders with them.

@@ -94,6 +94,7 @@ func (g *leaseGroup) grant() {
 func (g *leaseGroup) granted(le *election.Lease) {
 	g.granting = false
 	g.l.log.Debug("lease granted", "lease", le.ID, "ttl", le.TTL, "raft_term", le.RaftTerm)
+	g.l.answering()
 	g.l.askVersions()
 	g.holding.Leases = append(g.holding.Leases, le)
 	g.holding.Current = le.ID
@@ -115,7 +116,8 @@ func (l *Locker) askVersions() {
 // ungranted tells the nodes that there is no lease yet, and gives the paths to prove the next one with: none if nobody needs
 // a lease any more.
 func (g *leaseGroup) ungranted(err error) []string {
-	g.l.log.Warn("lease not granted", "error", err)
+	g.l.log.Debug("lease not granted", "error", err)
+	g.l.failing(err)
 	for n := range g.nodes {
 		if g.l.closing {
 			break
@@ -147,7 +149,7 @@ func (g *leaseGroup) retire(le *election.Lease, why string) {
 	if g.holding.Current != le.ID {
 		return
 	}
-	g.l.log.Info("lease retired", "lease", le.ID, "why", why)
+	g.l.log.Debug("lease retired", "lease", le.ID, "why", why)
 	g.holding.Current = 0
 	g.grant()
 }
@@ -256,6 +258,7 @@ func (g *leaseGroup) renewed(ctx context.Context, le *election.Lease, r etcd.Ren
 		return
 	}
 	r.Verdict(nil)
+	g.l.answering()
 	now := g.l.clock.Now()
 	g.expire(now)
 	le.Sent(r.Sent)
@@ -276,7 +279,8 @@ func (g *leaseGroup) failed(le *election.Lease, r etcd.Renewal) {
 	r.Verdict(r.Err)
 	now := g.l.clock.Now()
 	g.expire(now)
-	g.l.log.Warn("lease not renewed", "lease", le.ID, "left", le.Deadline-now, "error", r.Err)
+	g.l.log.Debug("lease not renewed", "lease", le.ID, "left", le.Deadline-now, "error", r.Err)
+	g.l.failing(r.Err)
 	g.outlived(le, now)
 }
 

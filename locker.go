@@ -53,6 +53,7 @@ type Locker struct {
 	leases        *etcd.Leases
 	watches       *etcd.Watches
 	expiry
+	outage outage
 
 	watchdog *watchdog
 

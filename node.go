@@ -18,6 +18,8 @@ type Node struct {
 	grace time.Duration
 	check func(context.Context) error
 
+	checkFailures int // in a row that make the node unfit
+
 	value   atomic.Pointer[string]
 	belief  atomic.Pointer[belief]        // of the last term
 	working atomic.Int64                  // goroutine in which Lead runs the work of a term; 0 while it does not
@@ -33,6 +35,7 @@ type Node struct {
 	leaving    []func(error) // wait until nothing of it is left
 	next       []*starting   // wait for that too, to begin then
 	failure    error         // of the last request that failed
+	complaint  string        // what was told of it; empty once etcd does what it is asked
 	campaign   *campaign     // that Lead runs
 	term       *Term         // whose work goes on
 	cause      error         // of the end of the last term
@@ -41,6 +44,7 @@ type Node struct {
 	leaveBy    *time.Timer   // waits until it has to be gone; nil while it does not stop, or its work goes on
 	unanswered bool          // that time is over
 	unfit      bool          // its check has not passed
+	misses     int           // checks that have failed, in a row
 	checks     context.CancelFunc
 	frozen     time.Duration // reading of the clock at which that is given up on; 0 while it is not
 }
@@ -52,7 +56,7 @@ func (l *Locker) Node(path string, cfg NodeConfig) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{l: l, path: path, id: cfg.ID, ttl: cfg.TTL, grace: cfg.Grace, check: cfg.Check}
+	n := &Node{l: l, path: path, id: cfg.ID, ttl: cfg.TTL, grace: cfg.Grace, check: cfg.Check, checkFailures: cfg.CheckFailures}
 	value := cfg.Value // not the pointer into cfg, which would keep all of that
 	n.value.Store(&value)
 	n.candidate = election.NewCandidate(path, l.nonce(), cfg.Grace)
@@ -144,7 +148,7 @@ func (n *Node) Path() string { return n.path }
 // Config is what the node was made with, with what was left out filled in and the TTL rounded up: the settings in effect. Its
 // Value is the one that was set last.
 func (n *Node) Config() NodeConfig {
-	return NodeConfig{ID: n.id, Value: n.LocalValue(), TTL: n.ttl, Grace: n.grace, Check: n.check}
+	return NodeConfig{ID: n.id, Value: n.LocalValue(), TTL: n.ttl, Grace: n.grace, Check: n.check, CheckFailures: n.checkFailures}
 }
 
 // LocalID is the node's own id.

@@ -39,7 +39,7 @@ func (n *Node) start(s *starting) {
 	case n.running || n.l.runs(n.path, n.id):
 		s.done(ErrStarted)
 	default:
-		n.running, n.forsaken, n.failure, n.entering, n.campaign = true, false, nil, s, s.campaign
+		n.running, n.forsaken, n.failure, n.complaint, n.entering, n.campaign = true, false, nil, "", s, s.campaign
 		n.candidate.Guard(n.campaign != nil)
 		n.group = n.l.join(n)
 		st := n.l.state(n.path)
@@ -202,6 +202,9 @@ func (n *Node) committed(a election.Action, r etcd.Result) {
 		n.failed(a.Kind.String(), r.Err)
 	case !r.Succeeded:
 		reply.Result = election.Refused
+		fallthrough
+	default:
+		n.complaint = ""
 	}
 	if !n.running {
 		return // it failed for good
@@ -249,8 +252,14 @@ func (n *Node) failed(request string, err error) {
 		n.failure = fmt.Errorf("hand over %s: %w: the etcd user must not use the successor's lease, which has keys that its "+
 			"roles do not cover: giving up the term without a successor", n.path, err)
 	}
-	n.l.log.Warn("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
-	n.emit(Event{Kind: EventError, Cause: n.failure})
+	n.l.log.Debug("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
+	if cause := etcd.Cause(err); cause != n.complaint {
+		n.complaint = cause
+		n.emit(Event{Kind: EventError, Cause: n.failure})
+		if etcd.Final(err) { // otherwise it is an outage, or none to speak of
+			n.l.log.Warn("etcd refuses", "path", n.path, "id", n.id, "error", n.failure)
+		}
+	}
 	if etcd.Final(err) && n.entering != nil {
 		n.entered(n.failure)
 		n.stop(election.Stopped, func(error) {})

@@ -72,7 +72,7 @@ func (l *Locker) owns(path, nonce string) bool {
 func (l *Locker) sweep(ctx context.Context, path string, lease int64) {
 	r := l.etcd.Commit(ctx, election.Txn{Then: election.ReadAll(path)})
 	if r.Err != nil {
-		l.log.Warn("election not read", "path", path, "error", r.Err)
+		l.log.Debug("election not read", "path", path, "error", r.Err)
 		return
 	}
 	for _, gap := range []bool{false, true} {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -28,7 +29,8 @@ type NodeConfig struct {
 	// different ones, as [Locker.Transfer] cannot tell two with the same ID apart. It must not contain ":::", end in ":",
 	// or contain control characters.
 	ID string
-	// Value is what the node announces when it is elected: any bytes but none, and at most [MaxValueSize].
+	// Value is what everybody is told of the node when it is elected, mostly how to reach it: any bytes but none, and at most
+	// [MaxValueSize]. Who has nothing to tell puts the ID there.
 	Value string
 	// TTL is how long after the last renewal an elected node that died is replaced, from one second to an hour, rounded
 	// up to whole seconds. By default it is the Locker's. etcd raises one that is shorter than one and a half of its
@@ -39,9 +41,13 @@ type NodeConfig struct {
 	Grace time.Duration
 	// Check, if given, tells whether the node is fit to lead: it is called before the node enters the queue and then every
 	// half TTL, with a context that lasts that long, and never twice at a time. When it fails, or does not return in time,
-	// an elected node steps down and hands over, and one that waits leaves the queue; it enters again when Check passes.
+	// as often in a row as CheckFailures says, an elected node steps down and hands over, and one that waits leaves the queue; it enters again when Check passes.
 	// It runs in a goroutine of its own, where a panic ends the process.
 	Check func(ctx context.Context) error
+	// CheckFailures is how many checks in a row must fail before the node steps down or leaves the queue, by default 1: the
+	// first that fails. Each that fails is told as an [EventError]; one that passes begins the count anew. A node that is not
+	// in the queue enters it only when a check passes.
+	CheckFailures int
 }
 
 // check fills in defaults and refuses what cannot work, naming the field.
@@ -58,6 +64,10 @@ func (c NodeConfig) check(path string, ttl time.Duration) (NodeConfig, error) {
 	if err := checkValue(c.Value); err != nil {
 		return c, err
 	}
+	if c.CheckFailures < 0 {
+		return c, &ConfigError{"CheckFailures", strconv.Itoa(c.CheckFailures), "must be 1 or more; 0 stands for 1"}
+	}
+	c.CheckFailures = max(1, c.CheckFailures)
 	if c.TTL == 0 {
 		c.TTL = ttl
 	}
@@ -101,7 +111,7 @@ func checkName(field, s string, limit int) error {
 func checkValue(s string) error {
 	switch {
 	case s == "":
-		return &ConfigError{"Value", `""`, "must not be empty"}
+		return &ConfigError{"Value", `""`, "must not be empty: everybody is told it of the elected one, so put there how to reach it, or its ID again"}
 	case len(s) > MaxValueSize:
 		return &ConfigError{"Value", abbreviate(s), fmt.Sprintf("has %d bytes, at most %d are allowed", len(s), MaxValueSize)}
 	}

@@ -60,6 +60,9 @@ func (w *watch) Opened(from int64) {
 
 // Changed brings the view forward.
 func (w *watch) Changed(revision int64, changes []election.Change) {
+	for _, c := range changes {
+		w.st.entered(c, revision)
+	}
 	if w.path && w.st.view.ApplyPath(revision, changes[0]) || !w.path && w.st.view.Apply(w.st.path, revision, changes) {
 		w.st.changed()
 	}
@@ -67,6 +70,7 @@ func (w *watch) Changed(revision int64, changes []election.Change) {
 
 // Current tells that the elected node's lease is alive, if it still shows.
 func (w *watch) Current() {
+	w.st.complaint = nil
 	if !w.path && w.st.view.Term.Exists() {
 		w.st.tell(w.st.about(EventPing), everybody)
 	}
@@ -105,7 +109,12 @@ func (w *watch) complainAsRead(err error) {
 
 // complain tells everybody of an error that will not go away by itself.
 func (w *watch) complain(request string, err error) {
-	w.st.tell(Event{Kind: EventError, Path: w.st.path, Cause: w.l.etcd.Explain(w.st.path, request, err)}, everybody)
+	cause := w.l.etcd.Explain(w.st.path, request, err)
+	if w.st.complaint != nil && w.st.complaint.Error() == cause.Error() {
+		return // everybody knows
+	}
+	w.st.complaint = cause
+	w.st.tell(Event{Kind: EventError, Path: w.st.path, Cause: cause}, everybody)
 }
 
 // readTxn reads what the watch is about.
@@ -124,7 +133,7 @@ func (w *watch) read(attempt int) {
 		case r.Err == nil:
 			w.st.saw(r.Seen)
 		default:
-			w.l.log.Warn("election not read", "path", w.st.path, "error", r.Err)
+			w.l.log.Debug("election not read", "path", w.st.path, "error", r.Err)
 			if etcd.Final(r.Err) {
 				w.complain("read", r.Err)
 			}

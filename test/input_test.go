@@ -110,6 +110,7 @@ func TestRefusedNodes(t *testing.T) {
 		"TTL too long":        {"/p", ttl(time.Hour + 1), "TTL", []string{"1h0m0.000000001s", "1h0m0s"}},
 		"negative TTL":        {"/p", ttl(-time.Second), "TTL", []string{"-1s"}},
 		"negative grace":      {"/p", grace(-1), "Grace", []string{"-1ns"}},
+		"negative failures":   {"/p", locked.NodeConfig{Value: "v", CheckFailures: -1}, "CheckFailures", []string{"-1", "1 or more"}},
 		"grace too long":      {"/p", grace(locked.DefaultTTL/3 + 1), "Grace", []string{"3.333333334s", "third of the TTL"}},
 	} {
 		n, err := l.Node(tt.path, tt.cfg)

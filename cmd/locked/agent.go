@@ -16,6 +16,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/cmd/internal/agent"
+	"github.com/samcday/locked/cmd/internal/span"
 	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
@@ -76,7 +77,7 @@ func newAgentCommand(conn *connection) *cobra.Command {
 	f.StringSliceVar(&o.AllowHosts, "allow-host", nil, "`NAME` by which callers may call it, besides addresses and localhost")
 	f.IntVar(&o.MaxCandidacies, "max-candidacies", agent.DefaultMaxCandidacies, "how many campaigns may be open")
 	f.IntVar(&o.MaxViewers, "max-streams", agent.DefaultMaxViewers, "how many other event streams may be open")
-	f.DurationVar(&o.DrainTimeout, "drain-timeout", agent.DefaultDrain, "how long to wait, at the end, for those who lead")
+	span.Var(f, &o.DrainTimeout, "drain-timeout", agent.DefaultDrain, "how long to wait, at the end, for those who lead")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	o.format.addTo(f)
 	return cmd

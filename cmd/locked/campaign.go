@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/span"
 )
 
 const campaignHelp = `Campaign competes for PATH until it is interrupted (INT, TERM or HUP) or nobody reads
@@ -22,7 +23,9 @@ It prints a line for each event:
   deselect  it is not any more, and why
   change    somebody is elected, or the elected one changed its value
   vacant    nobody is elected
-  error     something went wrong, and is being tried again
+  error     something went wrong, and is being tried again; of an etcd that cannot be
+            reached it says why, once when that begins and then once a minute
+  reached   etcd answers again
   refresh   this node is elected and has renewed its lease (with -v only)
   ping      the elected one is alive (with -v only)
 
@@ -60,8 +63,8 @@ func newCampaignCommand(conn *connection) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.id, "id", "", "`NAME` of this node, which no other candidate has (default the host's name with something random behind it)")
 	f.StringVar(&o.value, "value", "", "what it announces when elected, such as an address (default the host's name)")
-	f.DurationVar(&o.ttl, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
-	f.DurationVar(&o.grace, "grace", 0, "how long before it can be replaced it stops believing to lead (default a fifth of the TTL)")
+	span.Var(f, &o.ttl, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
+	span.Var(f, &o.grace, "grace", 0, "how long before it can be replaced it stops believing to lead (default a fifth of the TTL)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print refreshes and pings too")
 	f.BoolVar(&o.stopOnEOF, "stop-on-eof", false, "leave when standard input ends")
 	_ = f.MarkHidden("stop-on-eof") // for a parent that runs candidates: they must not outlive it
@@ -114,7 +117,10 @@ func (o *campaignOptions) run(ctx context.Context, stdin io.Reader, w io.Writer)
 	p := &eventPrinter{w: w, format: o.format, all: o.verbose}
 	printed := make(chan error, 1)
 	events := node.Events(listening)
-	go func() { printed <- p.printAll(events, giveUp) }()
+	whenUnread(ctx, w, giveUp)
+	go func() {
+		printed <- p.follow(listening, events, o.conn.trouble(l, o.path, node.Config().TTL, stake(node)), giveUp)
+	}()
 
 	var left error
 	if err = node.Start(ctx); err == nil {
@@ -131,6 +137,16 @@ func (o *campaignOptions) run(ctx context.Context, stdin io.Reader, w io.Writer)
 		}
 	}
 	return nil
+}
+
+// stake says what an etcd that is away puts at stake for a candidate, now.
+func stake(node *locked.Node) func() string {
+	return func() string {
+		if left := node.Remaining(); left > 0 {
+			return fmt.Sprintf("%s leads until %s at the longest", node.LocalID(), time.Now().Add(left).Format("15:04:05"))
+		}
+		return node.LocalID() + " does not lead, and competes again when it answers"
+	}
 }
 
 // abandon ends a campaign that did not get as far as the queue: there is nothing to hand over.

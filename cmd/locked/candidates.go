@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
@@ -21,14 +25,18 @@ half of that is over, so one with little left is dead or cut off.
 With -o json each line is an object with path, id, value, token (of the elected one),
 revision (of etcd, at which it entered, or its term began), and lease_left_s and
 lease_ttl_s, in seconds. A lease that etcd does not tell of is "?", and 0 there. If there
-is nobody it exits with 1.`
+is nobody it exits with 1.
+
+Of candidates that have the same id it warns, and with -o json each has same_id: the nonces
+by which their keys below PATH::: are told apart. A transfer cannot tell them apart.`
 
 // contender is a candidate as the command shows it.
 type contender struct {
 	Path string `json:"path"`
 	locked.Candidate
-	Left int64 `json:"lease_left_s"`
-	TTL  int64 `json:"lease_ttl_s"`
+	Left   int64    `json:"lease_left_s"`
+	TTL    int64    `json:"lease_ttl_s"`
+	SameID []string `json:"same_id,omitempty"` // nonces of all candidates with this id, if there are several
 }
 
 func newCandidatesCommand(conn *connection) *cobra.Command {
@@ -56,14 +64,14 @@ func (q *question) candidates(ctx context.Context, w io.Writer) error {
 	if len(candidates) == 0 {
 		return q.nobody(", and nobody waits")
 	}
-	leases, err := q.leases(ctx, client)
+	leases, twins, err := q.leases(ctx, client)
 	if err != nil {
 		return q.conn.explain(err)
 	}
 	if q.format == jsonForm {
 		for _, c := range candidates {
 			lease := leases[c.Revision]
-			if err := printJSON(w, contender{q.path, c, lease.left, lease.ttl}); err != nil {
+			if err := printJSON(w, contender{q.path, c, lease.left, lease.ttl, twins[c.ID]}); err != nil {
 				return err
 			}
 		}
@@ -79,8 +87,39 @@ func (q *question) candidates(ctx context.Context, w io.Writer) error {
 		}
 		t.row(place, c.ID, printable(c.Value), orNothing(c.Token), leases[c.Revision].String())
 	}
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(twins)) {
+		if _, err := fmt.Fprintf(w, "warning: %s: %s\n", sameID(id, twins[id]), ownID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// twins are the ids that several candidates have, each with the nonces of those, from the keys of an election. What one has left
+// behind, and is about to end with its lease, has the same nonce but for a number at its end.
+func twins(keys []*mvccpb.KeyValue) map[string][]string {
+	found := map[string][]string{}
+	for _, kv := range keys {
+		if _, part, nonce := election.ParseKey(string(kv.Key)); part == election.PartTerm || part == election.PartQueue {
+			id, _, _ := election.Split(string(kv.Value))
+			if nonce, _, _ = strings.Cut(nonce, "."); !slices.Contains(found[id], nonce) {
+				found[id] = append(found[id], nonce)
+			}
+		}
+	}
+	maps.DeleteFunc(found, func(_ string, nonces []string) bool { return len(nonces) < 2 })
+	return found
+}
+
+func sameID(id string, nonces []string) string {
+	return fmt.Sprintf("%d candidates have the id %s (nonces %s)", len(nonces), id, strings.Join(nonces, ", "))
+}
+
+// ownID is what to do about candidates with the same id.
+const ownID = "give each process an --id of its own, or none; one that has crashed is there until its lease ends"
 
 // lease is what etcd says of one, in seconds.
 type lease struct{ left, ttl int64 }
@@ -92,13 +131,13 @@ func (l lease) String() string {
 	return fmt.Sprintf("%v of %v", time.Duration(max(l.left, 0))*time.Second, time.Duration(l.ttl)*time.Second)
 }
 
-// leases reads the leases of all candidates, by the revision at which they entered.
-func (q *question) leases(ctx context.Context, client *clientv3.Client) (map[int64]lease, error) {
+// leases reads the leases of all candidates, by the revision at which they entered, and the ids that several of them have.
+func (q *question) leases(ctx context.Context, client *clientv3.Client) (map[int64]lease, map[string][]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, q.conn.timeout)
 	defer cancel()
 	resp, err := client.Get(ctx, election.Prefix(q.path), clientv3.WithPrefix())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	known := map[int64]lease{}
 	found := map[int64]lease{}
@@ -113,5 +152,5 @@ func (q *question) leases(ctx context.Context, client *clientv3.Client) (map[int
 		}
 		found[kv.CreateRevision] = l
 	}
-	return found, nil
+	return found, twins(resp.Kvs), nil
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/samcday/locked/cmd/internal/chaos"
+	"github.com/samcday/locked/cmd/internal/span"
 	"github.com/samcday/locked/internal/server/cluster"
 	"github.com/samcday/locked/internal/server/etcdproc"
 )
@@ -88,11 +89,11 @@ func newChaosCommand(conn *connection) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&o.Duration, "duration", time.Minute, "how long faults are made")
+	span.Var(f, &o.Duration, "duration", time.Minute, "how long faults are made")
 	f.Uint64Var(&o.Seed, "seed", 0, "decides which faults are made, in which order (default a random one, which is told)")
 	f.StringVar(&o.Against, "against", "", "`SYSTEM` to try instead of locked: concurrency is etcd's own Election")
 	f.StringVar(&o.Break, "break", "", "`RULE` to break on purpose")
-	f.DurationVar(&o.TTL, "ttl", chaos.DefaultTTL, "of the candidates' leases")
+	span.Var(f, &o.TTL, "ttl", chaos.DefaultTTL, "of the candidates' leases")
 	f.IntVar(&o.Elections, "elections", chaos.DefaultElections, "how many, in each of which all candidates compete")
 	f.StringVar(&o.report, "report", "", "`FILE` to write a page (HTML) to that shows what happened")
 	f.StringVar(&o.etcd, "etcd", "", "etcd program that the members run, a `FILE` (default the etcd built in)")

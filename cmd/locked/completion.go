@@ -43,6 +43,21 @@ func (c *connection) completeCandidate(_ *cobra.Command, args []string, _ string
 	})
 }
 
+// completing reports whether a shell asks for completions.
+func completing(args []string) bool {
+	return len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd)
+}
+
+// plain takes the quotes out of what flags are said to do, which name their arguments in the help: a shell would show them.
+func plain(cmd *cobra.Command) {
+	unquote := func(f *flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
+	cmd.Flags().VisitAll(unquote)
+	cmd.PersistentFlags().VisitAll(unquote)
+	for _, sub := range cmd.Commands() {
+		plain(sub)
+	}
+}
+
 // completeChoices offers the words that a flag takes, of those whose type lists them.
 func completeChoices(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *flag) {

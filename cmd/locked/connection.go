@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/span"
 	"github.com/samcday/locked/internal/etcd"
 )
 
@@ -39,7 +40,7 @@ func newConnection() *connection {
 	c.flags.BoolVar(&c.skipVerify, "insecure-skip-tls-verify", false, "use TLS, but believe any certificate: for tests")
 	c.flags.StringVar(&c.user, "user", "", "etcd user, as `NAME[:PASSWORD]`")
 	c.flags.StringVar(&c.password, "password", "", "`PASSWORD` of --user, better given by LOCKED_PASSWORD")
-	c.flags.DurationVar(&c.timeout, "command-timeout", locked.DefaultRequestTimeout, "how long to wait for an answer of etcd")
+	span.Var(c.flags, &c.timeout, "command-timeout", locked.DefaultRequestTimeout, "how long to wait for an answer of etcd")
 	return c
 }
 

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/trouble"
 	"github.com/samcday/locked/internal/etcd"
 )
 
@@ -33,14 +34,41 @@ func (c *connection) explain(err error) error {
 		return &exitError{exitRefused, fmt.Errorf("etcd asks for a user: give %s", variables("user"))}
 	case errors.Is(err, rpctypes.ErrNoSpace), errors.Is(err, rpctypes.ErrCorrupt):
 		return err
-	case refused(err):
+	case errors.Is(err, rpctypes.ErrRequestTooLarge):
+		return &exitError{exitUsage, fmt.Errorf("%w: give a shorter value, or etcd a larger --max-request-bytes", err)}
+	case errors.Is(err, errLearner):
+		return &exitError{exitUnreachable, fmt.Errorf("%w: an endpoint is a member that does not vote yet: take it out of %s, or promote it",
+			err, variables("endpoints"))}
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return &exitError{exitUnreachable, fmt.Errorf("%w: it ended before it was used, as etcd or this machine is slow, or somebody has "+
+			"revoked it: try again, with a longer --ttl if it comes again", err)}
+	case forbidden(err):
 		return &exitError{exitRefused, err}
+	case refused(err):
+		return err
 	}
 	what := fmt.Sprintf("etcd did not answer within %v", c.timeout)
 	if said, ok := answer(err); ok {
 		what = "etcd answered " + said
 	}
 	return &exitError{exitUnreachable, fmt.Errorf("%s: %s: check %s", what, c.diagnose(), variables("endpoints"))}
+}
+
+// errLearner is what a member answers that is none of the voters.
+var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
+
+// forbidden reports whether etcd has refused who asks, and not what.
+func forbidden(err error) bool {
+	var etcd rpctypes.EtcdError
+	if !errors.As(err, &etcd) {
+		return false
+	}
+	for _, who := range []error{rpctypes.ErrAuthNotEnabled, rpctypes.ErrInvalidAuthMgmt, rpctypes.ErrUserNotFound, rpctypes.ErrRoleNotGranted} {
+		if errors.Is(err, who) {
+			return true
+		}
+	}
+	return etcd.Code() == codes.PermissionDenied || etcd.Code() == codes.Unauthenticated
 }
 
 // refused reports whether etcd itself has answered with the error, and will again.
@@ -61,6 +89,18 @@ func answer(err error) (said string, ok bool) {
 	var etcd rpctypes.EtcdError
 	ok = errors.As(err, &etcd)
 	return strconv.Quote(strings.TrimPrefix(etcd.Error(), "etcdserver: ")), ok
+}
+
+// trouble says how to find out about trouble with the election at a path, or with those below a prefix.
+func (c *connection) trouble(l *locked.Locker, path string, ttl time.Duration, stake func() string) trouble.Config {
+	asked := path
+	if locked.CheckPath(path) != nil { // it is a prefix: any path will do to see whether there is an answer
+		asked = "locked"
+	}
+	return trouble.Config{Path: path, Diagnose: c.diagnose, Stake: stake, Beat: ttl / 2, Probe: func(ctx context.Context) error {
+		_, err := l.Leader(ctx, asked)
+		return err
+	}}
 }
 
 // diagnose looks what is wrong with each endpoint. The etcd client only says that time was up.

@@ -14,7 +14,8 @@ const doctorHelp = `Doctor looks whether elections can work here: whether each e
 whether a majority of etcd's members commits an entry, one that changes nothing; whether
 each member answers, how quickly, and whether they agree on a leader; what is known to be
 wrong with their versions; alarms and the size of the database; leases; and, on Linux, the
-rate of this machine's clock. With PATH it also looks whether this user may compete there.
+rate of this machine's clock. With PATH it also looks whether this user may compete there,
+and whether candidates there have the same id.
 It changes nothing that others see.
 
 It exits with 0 if nothing fails, though it may warn; with 1 if a majority takes part but a

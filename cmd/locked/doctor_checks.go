@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +46,7 @@ func (x *examination) run(ctx context.Context) error {
 	if without == nil {
 		checks := []finding{x.alarms(ctx), x.lease(ctx)}
 		if x.path != "" {
-			checks = append(checks, x.permissions(ctx)...)
+			checks = append(append(checks, x.permissions(ctx)...), x.ids(ctx)...)
 		}
 		if err := x.report(checks...); err != nil {
 			return err
@@ -95,7 +97,7 @@ func (x *examination) alarms(ctx context.Context) finding {
 	first := resp.Alarms[0]
 	fix := "see etcd's documentation of corruption: replace the member"
 	if first.Alarm == etcdserverpb.AlarmType_NOSPACE {
-		fix = "nobody can be elected: etcdctl compact, etcdctl defrag, then etcdctl alarm disarm"
+		fix = "nobody can be elected: etcdctl compact, etcdctl defrag (a member at a time, the leader last: each stalls), then etcdctl alarm disarm"
 	}
 	return finding{"alarms", "fail", fmt.Sprintf("%v on member %x", first.Alarm, first.MemberID), fix}
 }
@@ -158,6 +160,25 @@ func (x *examination) permissions(ctx context.Context) []finding {
 		default:
 			out = append(out, finding{"permission", "ok", "may " + try.what, ""})
 		}
+	}
+	return out
+}
+
+// ids looks whether several candidates have the same id. Who may not read them is told so elsewhere.
+func (x *examination) ids(ctx context.Context) []finding {
+	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
+	defer cancel()
+	resp, err := x.client.Get(limited, election.Prefix(x.path), clientv3.WithPrefix())
+	if err != nil {
+		return nil
+	}
+	found := twins(resp.Kvs)
+	if len(found) == 0 {
+		return []finding{{"ids", "ok", "no two candidates at " + x.path + " have the same id", ""}}
+	}
+	var out []finding
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		out = append(out, finding{"ids", "warn", sameID(id, found[id]), ownID})
 	}
 	return out
 }

@@ -139,7 +139,7 @@ func memberFinding(m *etcdserverpb.Member, url string, told reply) finding {
 	case len(s.Errors) > 0:
 		f.Status, f.Detail, f.Fix = "fail", f.Detail+", "+strings.Join(s.Errors, ", "), "see its log"
 	case s.DbSizeQuota > 0 && s.DbSize > s.DbSizeQuota*8/10:
-		f.Status, f.Fix = "warn", "it is near its quota: etcdctl compact, etcdctl defrag, or raise --quota-backend-bytes"
+		f.Status, f.Fix = "warn", "it is near its quota: etcdctl compact, etcdctl defrag (a member at a time, the leader last: each stalls), or raise --quota-backend-bytes"
 	case told.took > 100*time.Millisecond:
 		f.Status, f.Fix = "warn", "that is slow: let TTLs be long, or look for a busy disk or network"
 	}

@@ -25,7 +25,7 @@ func (x *examination) quorum(ctx context.Context) (finding, error) {
 	case errors.Is(err, rpctypes.ErrNoSpace): // before 3.5.7 and 3.4.20
 		return finding{
 			"quorum", "warn", "not known: etcd is out of space, and this version then refuses what would show a majority",
-			"etcdctl compact, etcdctl defrag, then etcdctl alarm disarm",
+			"etcdctl compact, etcdctl defrag (a member at a time, the leader last: each stalls), then etcdctl alarm disarm",
 		}, nil
 	case answers:
 		return finding{"quorum", "fail", "nothing can be committed: " + said, quorumFix}, x.conn.explain(err)

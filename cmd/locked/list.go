@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
@@ -95,6 +97,9 @@ func standings(ctx context.Context, client *clientv3.Client, conn *connection, p
 		limited, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), conn.timeout)
 		resp, err := client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(1000), clientv3.WithRev(revision))
 		cancel()
+		if errors.Is(err, rpctypes.ErrPermissionDenied) {
+			return nil, &exitError{exitRefused, unlisted(prefix, err)}
+		}
 		if err != nil {
 			return nil, conn.explain(err)
 		}
@@ -126,6 +131,16 @@ func standings(ctx context.Context, client *clientv3.Client, conn *connection, p
 	}
 	slices.SortFunc(list, func(a, b standing) int { return strings.Compare(a.Path, b.Path) })
 	return list, nil
+}
+
+// unlisted says what a user needs who may not see the elections below a prefix.
+func unlisted(prefix string, err error) error {
+	what, grant := fmt.Sprintf("all keys below %q", prefix), fmt.Sprintf("%s --prefix", prefix)
+	if prefix == "" {
+		what, grant = "all keys", `"" --from-key`
+	}
+	return fmt.Errorf("reading %s: %s: the etcd user needs a role with read permission on them (etcdctl role grant-permission ROLE read %s), "+
+		"or name a prefix that it may read", what, strings.TrimPrefix(err.Error(), "etcdserver: "), grant)
 }
 
 // table prints columns, with their names in the first line.

@@ -17,6 +17,9 @@ func run(args []string) int {
 	ctx, stop := untilSignal()
 	defer stop()
 	root := newRootCommand()
+	if completing(args) {
+		plain(root)
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if text := errorText(err); text != "" {

@@ -27,7 +27,7 @@ func TestSameNames(t *testing.T) {
 		{"get", leader, "Leader", nil},
 		{"transfer", leader, "Leader", nil},
 		{"list", standing{Leader: leader}, "Leader", []string{"waiting"}},
-		{"candidates", contender{Path: "/a", Candidate: candidate}, "Candidate", []string{"path", "lease_left_s", "lease_ttl_s"}},
+		{"candidates", contender{Path: "/a", Candidate: candidate, SameID: []string{"x", "y"}}, "Candidate", []string{"path", "lease_left_s", "lease_ttl_s", "same_id"}},
 		{"watch", event, "Event", nil},
 	} {
 		printed := fields(t, test.prints)

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/trouble"
 )
 
 // format is how a command prints: for people or for programs.
@@ -69,16 +72,41 @@ func (p *eventPrinter) print(e locked.Event) error {
 	return err
 }
 
-// printAll prints until the channel is closed. When nobody reads what it prints it gives up, and says so at once.
-func (p *eventPrinter) printAll(events <-chan locked.Event, giveUp func()) (err error) {
-	for e := range events {
-		if err != nil {
-			continue
-		}
-		if err = p.print(e); err != nil {
+// follow prints until the channel is closed, and of trouble what is to be told. When nobody reads what it prints it gives up,
+// and says so at once.
+func (p *eventPrinter) follow(ctx context.Context, events <-chan locked.Event, about trouble.Config, giveUp func()) (err error) {
+	printed := func(e error) {
+		if e != nil && err == nil {
+			err = e
 			giveUp()
 		}
 	}
+	about.Tell = func(e locked.Event) {
+		if err == nil {
+			printed(p.print(e))
+		}
+	}
+	about.Over = func(after time.Duration) {
+		if err == nil {
+			printed(p.reached(about.Path, after))
+		}
+	}
+	trouble.New(about).Run(ctx, events)
+	return err
+}
+
+// reached tells that etcd answers again.
+func (p *eventPrinter) reached(path string, after time.Duration) error {
+	now, text := time.Now(), fmt.Sprintf("etcd answers again, after %v", after.Round(time.Second))
+	if p.format == jsonForm {
+		return printJSON(p.w, struct {
+			Kind  string    `json:"kind"`
+			Path  string    `json:"path"`
+			Cause string    `json:"cause"`
+			At    time.Time `json:"at"`
+		}{"reached", path, text, now})
+	}
+	_, err := fmt.Fprintf(p.w, "%s  %-8s  %s\n", now.Local().Format("2006-01-02 15:04:05.000"), "reached", text)
 	return err
 }
 

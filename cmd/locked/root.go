@@ -13,7 +13,8 @@ const rootHelp = `locked elects a leader among processes, on etcd v3.
 Candidates compete for a PATH. One of them is elected at a time, the others wait
 in a queue, first come, first served. The etcd key PATH holds "ID:::VALUE" of the
 elected one, for any etcd client to read. PATH is taken as it stands: web and /web
-are two elections. (In the URLs of the agent, web is the election /web.)
+are two elections. (In the URLs of the agent, web is the election /web.) A length of
+time is written as 10s or 1m30s, or as a whole number of seconds.
 
 Environment:
   A connection flag that is not given is taken from the variable LOCKED_<FLAG>, or

@@ -13,6 +13,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/cmd/internal/guard"
+	"github.com/samcday/locked/cmd/internal/span"
 	"github.com/samcday/locked/cmd/internal/supervise"
 )
 
@@ -77,12 +78,13 @@ func newRunCommand(conn *connection) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.node.ID, "id", "", "`NAME` of this node, which no other candidate has (default the host's name with something random behind it)")
 	o.value.addTo(f)
-	f.DurationVar(&o.node.TTL, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
-	f.DurationVar(&o.node.Grace, "grace", 0, "how long CMD may take to end after TERM, at most a third of the TTL (default a fifth)")
-	f.DurationVar(&o.wait, "wait", 0, "give up after this time, with exit code 75 (default wait for ever)")
+	span.Var(f, &o.node.TTL, "ttl", locked.DefaultTTL, "how long after its last sign of life it is replaced, in whole seconds")
+	span.Var(f, &o.node.Grace, "grace", 0, "how long CMD may take to end after TERM, at most a third of the TTL (default a fifth)")
+	span.Var(f, &o.wait, "wait", 0, "give up after this time, with exit code 75 (default wait for ever)")
 	f.BoolVar(&o.try, "try", false, "do not wait for others at all: give up with exit code 75 when somebody leads")
 	f.BoolVar(&o.restart, "restart", false, "compete again when CMD has ended or leadership was lost, until INT or TERM")
 	f.StringVar(&o.check, "check", "", "shell `COMMAND` that must succeed, within half a TTL, for this node to compete and to lead")
+	f.IntVar(&o.node.CheckFailures, "check-failures", 3, "how many checks in a row, of two in a TTL, must fail before leadership is given up")
 	f.StringVar(&o.healthAddr, "health-addr", "", "`HOST:PORT` for HTTP: /leader (200 or 503), /healthz, /metrics")
 	f.BoolVar(&o.notify, "notify", false, "tell systemd (Type=notify) when it waits or leads")
 	o.log.addTo(f, "log what happens")
@@ -105,6 +107,10 @@ func (o *runOptions) checkFlags(given func(flag string) bool) error {
 		return usagef("--try and --restart cannot be given together: --try runs CMD now or never")
 	case given("check") && o.check == "":
 		return usagef("--check must not be empty")
+	case o.node.CheckFailures < 1:
+		return usagef("--check-failures must be 1 or more")
+	case given("check-failures") && o.check == "":
+		return usagef("--check-failures is for a --check, and none is given")
 	}
 	return o.value.check(given)
 }
@@ -119,8 +125,8 @@ func (o *runOptions) run(ctx context.Context) error {
 	defer stderr.flush()
 	log := o.log.logger(stderr)
 	var options []locked.Option
-	if o.log.verbose { // it tells every attempt during an outage
-		options = append(options, locked.WithLogger(log))
+	if o.log.verbose {
+		options = append(options, locked.WithLogger(spare(log)))
 	}
 	l, err := o.conn.open(options...)
 	if err != nil {
@@ -130,6 +136,7 @@ func (o *runOptions) run(ctx context.Context) error {
 	cfg := supervise.Config{
 		Locker: l, Path: o.path, Node: o.node, Program: program, Args: o.command, Env: o.conn.environment(o.notSystemd()...), Guard: o.guardCommand(),
 		Wait: o.wait, Try: o.try, Restart: o.restart, Check: o.check, Notify: o.notify, Log: log,
+		Diagnose: o.conn.diagnose,
 	}
 	if cfg.Node.Value, cfg.Value, err = o.value.resolve(ctx, cfg.Env); err != nil {
 		return err

@@ -55,8 +55,41 @@ func TestRunNotifies(tt *testing.T) {
 	hears("WATCHDOG=1")
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	hears("STOPPING=1")
-	go io.Copy(io.Discard, conn) // as systemd does, until the socket is closed: a run whose words nobody takes waits
+	go io.Copy(io.Discard, conn) // as systemd does, until the socket is closed
 	if got := codeOf(t, cmd); got != 143 {
 		t.Errorf("exit code %d, want 143", got)
+	}
+}
+
+// A run ends in time though nobody takes what it tells systemd.
+func TestRunNotifiesNobody(tt *testing.T) {
+	tt.Parallel()
+	t := newRunTest(tt)
+	socket := filepath.Join(t.TempDir(), "s")
+	addr := &net.UnixAddr{Name: socket, Net: "unixgram"}
+	conn, err := net.ListenUnixgram("unixgram", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	full, err := net.DialUnix("unixgram", nil, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	_ = full.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	for err == nil {
+		_, err = full.Write([]byte("nobody reads this"))
+	}
+	cmd := exec.Command("locked", "run", "/run", "--endpoints", t.etcd.Endpoint(), "--ttl", "1m", "--notify", "--", "true")
+	cmd.Env = append(t.environment(), "NOTIFY_SOCKET="+socket, "WATCHDOG_USEC=100000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tt.Cleanup(func() { _ = cmd.Process.Kill() })
+	late := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	if got := codeOf(t, cmd); got != 0 {
+		t.Errorf("exit code %d: it did not end for want of a reader", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/span"
 )
 
 const transferHelp = `Transfer makes the elected node of PATH hand over to the candidate that is named by --to, or
@@ -51,7 +52,7 @@ func newTransferCommand(conn *connection) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "", "`ID` of the candidate to hand over to (default the next in line)")
-	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for the leader to end its work")
+	span.Var(f, &o.wait, "wait", 30*time.Second, "how long to wait for the leader to end its work")
 	_ = cmd.RegisterFlagCompletionFunc("to", conn.completeCandidate)
 	o.format.addTo(f)
 	return cmd

@@ -17,7 +17,9 @@ reads what it prints. It does not compete.
 It prints a line for each event:
   change   somebody is elected, or the elected one changed its value
   vacant   nobody is elected
-  error    something went wrong, and is being tried again
+  error    something went wrong, and is being tried again; of an etcd that cannot be
+           reached it says why, once when that begins and then once a minute
+  reached  etcd answers again
   ping     the elected one is alive (with -v only)
 
 With --prefix it watches all elections whose paths begin with PATH (without PATH all), also
@@ -83,18 +85,24 @@ func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	defer l.Close(context.WithoutCancel(ctx)) // it has no nodes that could fail to stop
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
+	if o.exec == "" {
+		whenUnread(ctx, stdout, giveUp)
+	}
 	events, err := o.events(ctx, client, l)
 	if err != nil {
 		return unlessInterrupted(ctx, err)
 	}
 	if o.exec != "" {
 		r := &reactor{command: o.exec, env: o.conn.environment(), stdout: stdout, stderr: stderr, log: new(logging).logger(stderr)}
-		r.run(ctx, events)
+		r.run(ctx, events, o.conn.trouble(l, o.path, locked.DefaultTTL, o.stake))
 		return nil
 	}
 	p := &eventPrinter{w: stdout, format: o.format, all: o.verbose, paths: o.prefix}
-	return p.printAll(events, giveUp)
+	return p.follow(ctx, events, o.conn.trouble(l, o.path, locked.DefaultTTL, o.stake), giveUp)
 }
+
+// stake says what an etcd that is away means to those who watch.
+func (o *watchOptions) stake() string { return "what was told last may not be true any more" }
 
 // events begins to watch, after it was seen that this can work.
 func (o *watchOptions) events(ctx context.Context, client *clientv3.Client, l *locked.Locker) (<-chan locked.Event, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/cmd/internal/supervise"
+	"github.com/samcday/locked/cmd/internal/trouble"
 )
 
 // reactor runs a shell command for each change of who is elected: one at a time, and of the changes that come while it
@@ -24,8 +25,21 @@ type reactor struct {
 	order   []string // of the pending paths
 }
 
-// run reacts until the events end, and the command with them.
-func (r *reactor) run(ctx context.Context, events <-chan locked.Event) {
+// run reacts until the events end, and the command with them. It logs trouble.
+func (r *reactor) run(ctx context.Context, from <-chan locked.Event, about trouble.Config) {
+	events := make(chan locked.Event)
+	about.Tell = func(e locked.Event) { events <- e }
+	about.Over = func(after time.Duration) {
+		r.log.Warn("etcd answers again", "path", about.Path, "after", after.Round(time.Second))
+	}
+	go func() {
+		defer close(events)
+		trouble.New(about).Run(ctx, from)
+	}()
+	r.react(ctx, events)
+}
+
+func (r *reactor) react(ctx context.Context, events <-chan locked.Event) {
 	r.pending = map[string]locked.Event{}
 	var running chan struct{}
 	for events != nil || running != nil {

@@ -63,6 +63,9 @@ func (f *finder) search(ctx context.Context) {
 func (f *finder) list(ctx context.Context) bool {
 	list, err := standings(ctx, f.client, f.conn, f.prefix)
 	if err != nil {
+		if exitCode(err) == exitUnreachable { // why that is, is told in one place
+			err = locked.ErrUnreachable
+		}
 		f.tell(ctx, locked.Event{Kind: locked.EventError, Path: f.prefix, Cause: err, At: time.Now()})
 		return false
 	}

@@ -50,7 +50,7 @@ func (all *Watches) beats() {
 	}
 	for s := range all.open {
 		if w := s.laggard(known); w != nil {
-			all.host.Log.Info("watch stalled", "key", w.key, "progress", w.got, "revision", known)
+			all.host.Log.Debug("watch stalled", "key", w.key, "progress", w.got, "revision", known)
 			orphans := s.leave()
 			all.streamFailed(orphans)
 			for _, w := range orphans {
@@ -92,7 +92,7 @@ func (all *Watches) askProgress(w *Watch, known int64) {
 	}
 	resp, err := all.conn.kv.Get(ctx, w.key, options...)
 	if err != nil {
-		all.host.Log.Warn("revision not read", "key", w.key, "error", err)
+		all.host.Log.Debug("revision not read", "key", w.key, "error", err)
 		return
 	}
 	all.host.Post(func() {

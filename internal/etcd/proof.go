@@ -34,7 +34,7 @@ func (c *Conn) Agree(ctx context.Context, paths []string) (raftTerm uint64, err 
 		if err == nil {
 			return resp.Header.RaftTerm, nil
 		}
-		if err = clientv3.ContextError(ctx, err); !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		if err = contextError(ctx, err); !errors.Is(err, rpctypes.ErrPermissionDenied) {
 			return 0, err
 		}
 	}

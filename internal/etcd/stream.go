@@ -130,7 +130,7 @@ func (s *stream) ended(err error) {
 	if _, open := s.all.open[s]; !open || s.all.host.Context.Err() != nil {
 		return
 	}
-	s.all.host.Log.Info("watch stream ended", "watches", len(s.watches), "error", err)
+	s.all.host.Log.Debug("watch stream ended", "watches", len(s.watches), "error", err)
 	orphans := s.leave()
 	s.all.streamFailed(orphans)
 	time.AfterFunc(clock.Backoff(s.all.failures, time.Second), func() {

@@ -66,7 +66,7 @@ func (c *Conn) send(ctx context.Context, t *etcdserverpb.TxnRequest) (*etcdserve
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.timeout)
 	defer cancel()
 	resp, err := c.rpc.Txn(ctx, t, AnySize, grpc.WaitForReady(true))
-	return resp, clientv3.ContextError(ctx, err)
+	return resp, contextError(ctx, err)
 }
 
 // AnySize lets etcd answer with as much as it has: gRPC's own limit is 4 MiB.

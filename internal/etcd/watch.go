@@ -153,7 +153,7 @@ func (w *Watch) refused(resp *etcdserverpb.WatchResponse) {
 	w.quit()
 	w.failures++
 	if resp.CompactRevision != 0 {
-		log.Info("watch compacted", "key", w.key, "from", w.from, "compacted", resp.CompactRevision)
+		log.Debug("watch compacted", "key", w.key, "from", w.from, "compacted", resp.CompactRevision)
 		w.got = 0
 		w.open()
 		return
@@ -163,7 +163,7 @@ func (w *Watch) refused(resp *etcdserverpb.WatchResponse) {
 		reason = description
 	}
 	err := rpctypes.Error(status.Error(codes.FailedPrecondition, reason))
-	log.Warn("watch refused", "key", w.key, "error", err)
+	log.Debug("watch refused", "key", w.key, "error", err)
 	denied := errors.Is(err, rpctypes.ErrPermissionDenied)
 	if !denied || s.mayHaveExpired() {
 		s.abandon()

@@ -26,6 +26,7 @@ type mirror struct {
 	viewers   map[*viewer]struct{}
 	etcd      etcdState
 	synced    bool // elections is what etcd has
+	sight     sight
 	stop      context.CancelFunc
 	idle      *time.Timer
 	running   sync.WaitGroup
@@ -44,6 +45,9 @@ type entry struct {
 	gap     time.Duration
 	gapped  bool   // gap is known
 	json    []byte // nil when it must be made anew
+
+	began  time.Duration // uptime at which the term, or the last one's end, was seen; 0 if it was not
+	unseen time.Duration // how long nothing was seen that may have hidden how it came to that
 }
 
 // electionState is how an election is told of.
@@ -52,6 +56,7 @@ type electionState struct {
 	Leader   *member    `json:"leader"` // null for nobody
 	Since    *time.Time `json:"since,omitempty"`
 	GapMS    *float64   `json:"gap_ms,omitempty"`
+	UnseenMS *float64   `json:"unseen_ms,omitempty"`
 	Terms    int        `json:"terms"`
 	Queue    []member   `json:"queue"`
 	Waiting  int        `json:"waiting"`
@@ -97,6 +102,7 @@ func (m *mirror) replace(ctx context.Context, revision int64, keys map[string][]
 	if ctx.Err() != nil {
 		return
 	}
+	m.sight.look(true)
 	for path, e := range m.elections {
 		if revision < m.etcd.Revision { // it was restored from a snapshot
 			e.view = election.View{}
@@ -120,6 +126,7 @@ func (m *mirror) apply(ctx context.Context, revision int64, keys map[string][]el
 	if ctx.Err() != nil {
 		return
 	}
+	m.sight.look(false)
 	for path, changes := range keys {
 		e := m.entry(path)
 		m.change(path, e, true, func() { e.view.Apply(path, revision, changes) })
@@ -140,19 +147,24 @@ func (m *mirror) entry(path string) *entry {
 func (m *mirror) change(path string, e *entry, seen bool, f func()) {
 	before, now := e.view.Term.Create, time.Now()
 	f()
-	after := e.view.Term.Create
+	after, hidden := e.view.Term.Create, m.sight.doubt(e.began)
 	switch {
 	case before == after:
 	case !seen: // it was so before, or while etcd was out of sight: nobody knows since when, or whether there was a gap
-		e.since, e.vacated, e.gapped = time.Time{}, time.Time{}, false
+		e.since, e.vacated, e.gapped, e.began, e.unseen = time.Time{}, time.Time{}, false, 0, hidden
 		if after != 0 {
 			e.terms++
 		}
 	case after == 0:
-		e.vacated = now
+		e.vacated, e.began, e.unseen = now, m.sight.clock(), hidden
 	default:
 		e.terms++
-		e.since, e.gap, e.gapped = now, 0, before != 0 || !e.vacated.IsZero()
+		if before != 0 { // or else what hid the end of the one before is known from then
+			e.unseen = 0
+		}
+		e.unseen = max(e.unseen, hidden)
+		e.gapped = e.unseen == 0 && (before != 0 || !e.vacated.IsZero())
+		e.since, e.gap, e.began = now, 0, m.sight.clock()
 		if before == 0 && !e.vacated.IsZero() {
 			e.gap = now.Sub(e.vacated)
 		}
@@ -189,6 +201,9 @@ func (m *mirror) reached(ctx context.Context, took time.Duration, err error) {
 		return
 	}
 	ok := err == nil
+	if ok {
+		m.sight.look(false)
+	}
 	if ok != m.etcd.Reachable {
 		m.etcd.Reachable, m.etcd.Since = ok, time.Now()
 		for v := range m.viewers {
@@ -235,6 +250,9 @@ func (e *entry) state(path string) electionState {
 		if e.gapped {
 			ms := float64(e.gap.Microseconds()) / 1000
 			s.GapMS = &ms
+		} else if e.unseen > 0 {
+			ms := float64(e.unseen.Microseconds()) / 1000
+			s.UnseenMS = &ms
 		}
 	}
 	for _, k := range e.view.Queue[:min(mostShown, len(e.view.Queue))] {

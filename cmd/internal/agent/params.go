@@ -12,10 +12,11 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/samcday/locked/cmd/internal/span"
 )
 
 // maxBody leaves room for the largest value as base64.
@@ -185,12 +186,9 @@ func (p params) duration(name string) (time.Duration, error) {
 	if !ok {
 		return 0, nil
 	}
-	if n, err := strconv.ParseInt(s, 10, 32); err == nil {
-		s = strconv.FormatInt(n, 10) + "s"
-	}
-	d, err := time.ParseDuration(s)
+	d, err := span.Parse(s)
 	if err != nil || d <= 0 {
-		return 0, badField(name, s, "must be a time such as 10s or 1m30s, or a number of seconds")
+		return 0, badField(name, s, span.Want)
 	}
 	return d, nil
 }

@@ -60,7 +60,7 @@ func (m *mirror) rest() {
 		return
 	}
 	m.stop()
-	m.stop, m.idle = nil, nil
+	m.stop, m.idle, m.sight.last = nil, nil, 0
 	clear(m.elections)
 }
 

@@ -29,7 +29,12 @@ type Config struct {
 	Check   string        // shell command that tells whether the node is fit
 	Notify  bool          // tell systemd
 	Log     *slog.Logger
+
+	Diagnose func() string // why etcd does not answer; nil if that is not to be found out
 }
+
+// Notice is the level of what everybody is told who runs a program, though nothing is wrong.
+const Notice = slog.LevelInfo + 2
 
 // Errors of [Run].
 var (

@@ -15,6 +15,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/cmd/internal/guard"
+	"github.com/samcday/locked/cmd/internal/trouble"
 )
 
 // Run is a candidacy with a program that runs while it leads.
@@ -25,6 +26,7 @@ type Run struct {
 	signals  chan os.Signal
 	reread   chan struct{} // the value
 	cancel   context.CancelCauseFunc
+	trouble  *trouble.Teller
 
 	mu      sync.Mutex
 	ready   *guard.Guard // for the next term
@@ -42,6 +44,7 @@ func New(cfg Config) (*Run, error) {
 		cfg.Node.Grace = (cfg.Node.TTL + time.Second - 1).Truncate(time.Second) / 5
 	}
 	r := &Run{cfg: cfg, terminal: guard.OpenTerminal(), signals: make(chan os.Signal, 16), reread: make(chan struct{}, 1)}
+	r.trouble = trouble.New(r.aboutTrouble())
 	if cfg.Check != "" {
 		cfg.Node.Check = r.check
 	}
@@ -70,7 +73,7 @@ func (r *Run) Do(ctx context.Context) (guard.Result, error) {
 	defer r.cancel(nil)
 	defer r.tellStopping()
 	go r.heed(ctx)
-	go r.complain(ctx)
+	go r.tell(ctx)
 	if r.cfg.Value != nil {
 		go r.followValue(ctx)
 	}
@@ -94,7 +97,7 @@ func final(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return true
 	}
-	for _, passing := range []error{nil, ErrLost, ErrNoGuard, locked.ErrUnreachable, rpctypes.ErrNoSpace} {
+	for _, passing := range []error{nil, ErrLost, ErrNoGuard, locked.ErrUnreachable, rpctypes.ErrNoSpace, rpctypes.ErrLeaseNotFound} {
 		if errors.Is(err, passing) {
 			return false
 		}
@@ -127,7 +130,7 @@ func (r *Run) look(ctx context.Context) (unreached, err error) {
 		case ctx.Err() != nil: // there was no answer up to now
 			return cmp.Or(unreached, locked.ErrUnreachable), err
 		case errors.Is(err, locked.ErrUnreachable) && (r.cfg.Wait > 0 || r.cfg.Restart):
-			r.cfg.Log.Warn("etcd cannot be reached: trying again", "path", r.cfg.Path, "error", err)
+			r.trouble.Report(err)
 			unreached = err
 			if !pause(ctx, time.Second) {
 				return unreached, err
@@ -237,7 +240,7 @@ func (r *Run) take(s syscall.Signal) {
 	}
 	r.mu.Unlock()
 	if s == syscall.SIGTERM {
-		r.tellStopping()
+		go r.tellStopping() // the program is not to wait for that
 	}
 	switch {
 	case live != nil:
@@ -255,20 +258,6 @@ func (r *Run) asked() os.Signal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ending
-}
-
-// complain tells of what goes wrong, once until something else does or all is well again.
-func (r *Run) complain(ctx context.Context) {
-	last := ""
-	for e := range r.node.Events(ctx) {
-		switch {
-		case e.Kind == locked.EventRefresh || e.Kind == locked.EventPing:
-			last = ""
-		case e.Kind == locked.EventError && e.Cause.Error() != last:
-			last = e.Cause.Error()
-			r.cfg.Log.Warn("trouble with the election", "path", r.cfg.Path, "error", e.Cause)
-		}
-	}
 }
 
 func (r *Run) check(ctx context.Context) error {

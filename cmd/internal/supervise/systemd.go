@@ -2,7 +2,10 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -15,7 +18,8 @@ import (
 func (r *Run) tellSystemd(ctx context.Context) {
 	events := r.node.Events(ctx)
 	r.awaitCandidacy(ctx)
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // who does not hear it does not need it
+	for !sdNotify(daemon.SdNotifyReady) && pause(ctx, time.Second) { // without that word systemd would end us after a while
+	}
 	alive, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || alive == 0 {
 		alive = 2 * time.Hour
@@ -27,10 +31,10 @@ func (r *Run) tellSystemd(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-pulse.C:
-			_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+			sdNotify(daemon.SdNotifyWatchdog)
 		case e, ok := <-events:
 			if text := r.status(e); ok && text != "" {
-				_, _ = daemon.SdNotify(false, "STATUS="+text)
+				sdNotify("STATUS=" + text)
 			}
 			if !ok {
 				events = nil
@@ -42,8 +46,27 @@ func (r *Run) tellSystemd(ctx context.Context) {
 // tellStopping tells systemd that the end has begun.
 func (r *Run) tellStopping() {
 	if r.cfg.Notify {
-		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+		sdNotify(daemon.SdNotifyStopping)
 	}
+}
+
+// notifyPatience is how long a word to systemd may take: nothing waits for it longer if it does not read.
+const notifyPatience = time.Second
+
+// sdNotify says a word to systemd, and reports whether there was no need to say it again.
+func sdNotify(state string) bool {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return true
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return true // nobody is there
+	}
+	defer conn.Close()
+	_ = conn.SetWriteDeadline(time.Now().Add(notifyPatience))
+	_, err = conn.Write([]byte(state))
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // status says in words how the run stands after an event.

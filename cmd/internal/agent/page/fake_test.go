@@ -36,6 +36,7 @@ type election struct {
 	Leader   *member   `json:"leader"`
 	Since    time.Time `json:"since,omitzero"`
 	GapMS    *float64  `json:"gap_ms,omitempty"`
+	UnseenMS *float64  `json:"unseen_ms,omitempty"`
 	Terms    int       `json:"terms"`
 	Queue    []member  `json:"queue"`
 	Waiting  int       `json:"waiting"`

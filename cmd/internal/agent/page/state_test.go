@@ -78,6 +78,55 @@ func TestChanges(t *testing.T) {
 	p.until(`document.querySelectorAll(".card:not([hidden])").length === 1 && !` + js(card("/open")) + `.hidden`)
 }
 
+// Where nothing was seen no gap is claimed, and none is denied: not by what the agent has seen, nor by when the page was told.
+func TestNotSeen(t *testing.T) {
+	f, p := newFake(t), newTab(t)
+	say := func(path, id string, token int64, terms int, since time.Time, unseen *float64) {
+		e := &election{Path: path, Terms: terms, Since: since, UnseenMS: unseen}
+		if id != "" {
+			e.Leader = &member{ID: id, Token: token}
+		}
+		f.put(e)
+	}
+	for _, path := range []string{"/step", "/crash", "/unknown"} {
+		say(path, "a", 1, 3, time.Now().Add(-time.Minute), nil)
+	}
+	p.open(f.URL + "/#/step")
+	outage, stopped := 8000.0, 50_000.0
+	say("/step", "b", 2, 4, time.Now(), &outage)
+	say("/crash", "", 0, 3, time.Time{}, nil)
+	say("/crash", "b", 2, 4, time.Now(), &stopped)
+	say("/unknown", "", 0, 3, time.Time{}, nil)
+	say("/unknown", "b", 2, 4, time.Time{}, nil)
+	p.until(js("#detail .leader") + `.innerText === "b"`)
+	if got := p.text("#detail .gap") + " " + p.text("#detail .how"); got != "not seen for 8.00 s" {
+		t.Errorf("of the last change the page says %q", got)
+	}
+	p.open(f.URL + "/#/crash") // another page, which looks for the first time
+	p.until(js("#detail .leader") + `.innerText === "b"`)
+	if got := p.text("#detail .gap") + " " + p.text("#detail .how"); got != "not seen for 50.0 s" {
+		t.Errorf("of a change before it looked the page says %q", got)
+	}
+	p.open(f.URL)
+	say("/step", "a", 3, 5, time.Now(), &outage)
+	say("/crash", "", 0, 4, time.Time{}, nil)
+	say("/crash", "a", 3, 5, time.Now(), &stopped)
+	say("/unknown", "", 0, 4, time.Time{}, nil)
+	say("/unknown", "a", 3, 5, time.Time{}, nil)
+	for path, want := range map[string]string{
+		"/step":    "a leads, no longer b not seen for 8.00 s",
+		"/crash":   "a leads, no longer b not seen for 50.0 s",
+		"/unknown": "a leads, no longer b",
+	} {
+		item := `([...document.querySelectorAll("#feed li")].find((li) => li.querySelector("a").innerText === ` + quote(path) + `)?.innerText ?? "")`
+		p.until(item + `.includes("a leads")`)
+		got := strings.Join(strings.Fields(eval[string](p, item)), " ")
+		if !strings.HasSuffix(got, path+" "+want) {
+			t.Errorf("of %s the page says %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestAgentLost(t *testing.T) {
 	t.Parallel()
 	f, p := newFake(t), newTab(t)

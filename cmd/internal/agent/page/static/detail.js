@@ -173,6 +173,7 @@ function outcome(e) {
   if (!term) return ["open", "nobody is elected yet"];
   if (term.how === "handover") return ["no gap", "handed over in one step"];
   if (term.how === "gap") return [measured(term.gap), "without a leader before"];
+  if (term.unseen !== null) return ["not seen", `for ${measured(term.unseen)}`];
   return term.how === "unseen" ? ["–", "was not seen"] : ["–", term.known ? "the first that was seen" : "none since the page looks"];
 }
 
@@ -212,5 +213,6 @@ function badge(change) {
   if (change.kind === "handover") return `${missed}no gap`;
   if (change.kind === "gap") return `${missed}${measured(change.gap)} gap`;
   if (change.kind === "vacant") return "vacant";
+  if (change.unseen != null) return `${missed}not seen for ${measured(change.unseen)}`;
   return missed.slice(0, -3);
 }

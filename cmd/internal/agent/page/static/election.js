@@ -2,15 +2,15 @@ const most = 100; // terms and changes that are kept
 
 // Election is one election as the page knows it.
 //
-// A term is { id, token, from, known, to, how, gap, odd }: from is when it was seen to begin, if that is known, and
+// A term is { id, token, from, known, to, how, gap, unseen, odd }: from is when it was seen to begin, if that is known, and
 // otherwise when the page first saw it; to is null while it lasts; odd alternates; how it began is one of
 //
 //   first      nobody led before, as far as is known
 //   handover   the one before handed over: at no time there was no leader
 //   gap        the one before was gone for gap milliseconds
-//   unseen     there was another one before, and how it went was not seen
+//   unseen     how it went was not seen: nothing was for unseen milliseconds, if that is known. No gap is claimed then
 //
-// A change is { at, path, kind, id, from, token, gap, missed }, and stays as it is: kind is how a term began, or vacant,
+// A change is { at, path, kind, id, from, token, gap, unseen, missed }, and stays as it is: kind is how a term began, or vacant,
 // or value.
 export class Election {
   leader = null;
@@ -48,8 +48,9 @@ export class Election {
     return this.#text;
   }
 
-  // apply takes the state as it is now, and gives the change that this is, if any. What was there before the page is none.
-  apply(state, now, seen) {
+  // apply takes the state as it is now, and gives the change that this is, if any. What was there before the page is none. The
+  // last time in which the page could see nothing is blind, { from, to }, if there was one.
+  apply(state, now, seen, blind) {
     const before = this.leader;
     const { leader } = state;
     const fresh = this.history.length === 0 && this.vacantSince === null;
@@ -63,7 +64,7 @@ export class Election {
     this.#text = null;
     if (!leader) return before || fresh ? this.#vacate(before, now, fresh, seen) : null;
     if (before?.token === leader.token) return this.#value(before, leader, now);
-    return this.#begin(state, before, { now, fresh, seen, missed: fresh || restarted ? 0 : missed });
+    return this.#begin(state, before, { now, fresh, seen, blind, missed: fresh || restarted ? 0 : missed });
   }
 
   #vacate(before, now, fresh, seen) {
@@ -80,25 +81,30 @@ export class Election {
   }
 
   // begin begins a term, and ends the one before when it ended.
-  #begin(state, before, { now, fresh, seen, missed }) {
+  #begin(state, before, { now, fresh, seen, blind, missed }) {
     const { leader } = state;
     const known = state.since !== undefined;
     const from = known ? Date.parse(state.since) : now;
     let gap = state.gap_ms ?? null;
-    if (gap === null && this.vacantKnown) gap = Math.max(0, from - this.vacantSince);
     const last = this.history[0];
+    let unseen = state.unseen_ms ?? null;
+    if (gap === null && unseen === null && this.vacantKnown && known) {
+      // What the agent does not know any more, the page may have seen.
+      if (blind && (blind.to ?? now) > this.vacantSince) unseen = (blind.to ?? now) - blind.from;
+      else gap = Math.max(1, from - this.vacantSince);
+    }
     let how = "unseen";
     if (gap === 0) how = "handover";
     else if (gap !== null) how = "gap";
-    else if (!last) how = "first";
-    if (last && last.to === null) last.to = Math.max(last.from, from - (gap ?? 0));
+    else if (!last && unseen === null) how = "first";
+    if (last && last.to === null) last.to = Math.max(last.from, from - (gap ?? unseen ?? 0));
     this.vacantSince = null;
     this.vacantKnown = false;
     const odd = last?.odd === false;
-    this.history.unshift({ id: leader.id, token: leader.token, from, known, to: null, how, gap, odd });
+    this.history.unshift({ id: leader.id, token: leader.token, from, known, to: null, how, gap, unseen, odd });
     this.history.length = Math.min(this.history.length, most);
     if (fresh && !seen && !known) return null;
-    return this.#note({ at: from, kind: how, id: leader.id, from: (before ?? last)?.id, token: leader.token, gap, missed });
+    return this.#note({ at: from, kind: how, id: leader.id, from: (before ?? last)?.id, token: leader.token, gap, unseen, missed });
   }
 
   // note keeps a change. The end of a vacancy takes the place of its beginning, in replaces.

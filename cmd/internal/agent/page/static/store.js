@@ -102,7 +102,7 @@ export class Store {
     }
     e.generation = this.#generation;
     this.dirty.add(state.path);
-    this.#note(e.apply(state, this.clock(), this.synced));
+    this.#note(e.apply(state, this.clock(), this.synced, this.blind[0]));
   }
 
   // sync ends what was not told of: it does not exist any more.
@@ -110,7 +110,7 @@ export class Store {
     for (const e of this.elections.values()) {
       if (e.generation === this.#generation || e.empty) continue;
       this.dirty.add(e.path);
-      this.#note(e.apply({ path: e.path, leader: null, queue: [], waiting: 0, terms: e.terms, revision: e.revision }, this.clock(), true));
+      this.#note(e.apply({ path: e.path, leader: null, queue: [], waiting: 0, terms: e.terms, revision: e.revision }, this.clock(), true, this.blind[0]));
     }
     if (!this.synced) this.changes.sort((a, b) => b.at - a.at); // what was before the page came in the order of the paths
     this.synced = true;
