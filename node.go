@@ -43,8 +43,8 @@ type Node struct {
 
 	failedChecks int // in a row
 
-	checks    context.CancelFunc
-	frozen    time.Duration // reading of the clock at which that is given up on; 0 while it is not
+	checks context.CancelFunc
+	frozen time.Duration // reading of the clock at which that is given up on; 0 while it is not
 }
 
 // Node gives a node that competes for the path once it is started. Nothing is sent to etcd before. It refuses settings that
