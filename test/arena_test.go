@@ -2,12 +2,10 @@ package test
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -16,7 +14,6 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
-	"github.com/samcday/locked/internal/testhook"
 )
 
 // arena is an election in simulated time, between members with a locker and a link each. All that happens in etcd is
@@ -45,21 +42,6 @@ type arena struct {
 type revision struct {
 	number  int64
 	changes []election.Change
-}
-
-// member is one process.
-type member struct {
-	a      *arena
-	name   string
-	locker *locked.Locker
-	link   *link
-	clock  *simClock
-	loop   testhook.Loop
-	node   *locked.Node
-	dead   bool
-
-	mu     sync.Mutex
-	events []locked.Event
 }
 
 func newArena(s *sim, path string, ttl time.Duration) *arena {
@@ -113,79 +95,6 @@ func (a *arena) recorded(e *clientv3.Event) {
 // mayOverlap gives up law 2, and with it what the beliefs say of law 3.
 func (a *arena) mayOverlap() { a.overlap, a.histories = true, nil }
 
-// join adds a member, with a node that is not started.
-func (a *arena) join(id string, cfg locked.NodeConfig) *member {
-	a.t.Helper()
-	m := &member{a: a, name: id, clock: a.clock()}
-	var err error
-	hooks := testhook.Hooks{Clock: m.clock, DirectLog: true, Loop: func(l testhook.Loop) { m.loop = l }}
-	client, link := a.ourClient(fmt.Sprintf("%s-%d", id, len(a.members)), func(cfg *clientv3.Config) {
-		cfg.Context = testhook.With(context.Background(), hooks)
-		if a.config != nil {
-			a.config(cfg)
-		}
-	})
-	m.link = link
-	m.locker, err = locked.NewFromClient(client, locked.WithLogger(slog.New(&beliefLog{a: a})))
-	a.noError(err)
-	cfg.ID, cfg.TTL = id, a.ttl
-	if cfg.Value == "" {
-		cfg.Value = "v"
-	}
-	m.node, err = m.locker.Node(a.path, cfg)
-	a.noError(err)
-	go m.listen(m.node.Events(context.Background()))
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.members = append(a.members, m)
-	return m
-}
-
-// ourClient is a client as New makes it, but for what a function changes, if there is one.
-func (s *sim) ourClient(name string, changed func(*clientv3.Config)) (*clientv3.Client, *link) {
-	ours, err := etcd.Config("simulated:1", locked.DefaultRequestTimeout) // which the simulation's own takes the place of
-	s.noError(err)
-	return s.client(name, func(cfg *clientv3.Config) {
-		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ours.DialKeepAliveTime, ours.DialKeepAliveTimeout
-		cfg.DialOptions = append(cfg.DialOptions, ours.DialOptions...)
-		if changed != nil {
-			changed(cfg)
-		}
-	})
-}
-
-func (m *member) listen(events <-chan locked.Event) {
-	for e := range events {
-		m.mu.Lock()
-		m.events = append(m.events, e)
-		m.mu.Unlock()
-	}
-}
-
-func (m *member) heard() []locked.Event {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.events)
-}
-
-func (m *member) start() {
-	m.a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := m.node.Start(ctx); err != nil {
-		m.a.t.Fatalf("at %v: %v", m.a.now(), err)
-	}
-}
-
-// die ends the member as a crash would: nothing of it reaches etcd any more.
-func (m *member) die() {
-	m.dead = true
-	m.link.sever()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = m.locker.Close(ctx)
-}
-
 // finish closes all members and holds what happened against the laws.
 func (a *arena) finish() {
 	a.t.Helper()
@@ -210,47 +119,6 @@ func (a *arena) finish() {
 	a.stop()
 	<-a.stopped
 	a.check()
-}
-
-// beliefLog hears from the lockers' logs when a belief begins and ends: the loop writes them at that very moment.
-type beliefLog struct{ a *arena }
-
-var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, such as 8760h; 0 for some days")
-
-var simLog = flag.Bool("simlog", false, "log what the lockers in a simulation do")
-
-func (b *beliefLog) Enabled(context.Context, slog.Level) bool { return true }
-func (b *beliefLog) WithAttrs([]slog.Attr) slog.Handler       { return b }
-func (b *beliefLog) WithGroup(string) slog.Handler            { return b }
-
-func (b *beliefLog) Handle(_ context.Context, r slog.Record) error {
-	if *simLog {
-		var s strings.Builder
-		r.Attrs(func(at slog.Attr) bool { fmt.Fprintf(&s, " %s", at); return true })
-		b.a.t.Logf("%v %s%s", b.a.now(), r.Message, s.String())
-	}
-	if r.Message != "selected" && r.Message != "deselected" {
-		return nil
-	}
-	attrs := map[string]slog.Value{}
-	r.Attrs(func(at slog.Attr) bool { attrs[at.Key] = at.Value; return true })
-	if attrs["path"].String() != b.a.path {
-		return nil
-	}
-	who, token := attrs["id"].String(), attrs["token"].Int64()
-	b.a.mu.Lock()
-	if r.Message == "selected" {
-		b.a.terms[token] = who
-	} else {
-		b.a.ends[fmt.Sprint(attrs["cause"])]++
-	}
-	b.a.mu.Unlock()
-	if r.Message == "selected" {
-		b.a.beliefs.gain(who, token)
-	} else {
-		b.a.beliefs.lose(who)
-	}
-	return nil
 }
 
 // leader is the member that believes to be elected, nil if none does.
@@ -295,4 +163,63 @@ func (a *arena) dump() {
 	for _, m := range a.alive() {
 		a.t.Logf("%s: selected %v, leader %+v, %+v", m.name, m.node.IsSelected(), m.node.Leader(), m.locker.Stats())
 	}
+}
+
+func inArena(t *testing.T, ttl time.Duration, members int, f func(a *arena)) {
+	t.Helper()
+	simulate(t, func(s *sim) {
+		a := newArena(s, "/race", ttl)
+		for i := range members {
+			a.join(fmt.Sprint("n", i), locked.NodeConfig{})
+		}
+		f(a)
+		a.finish()
+	})
+}
+
+func (a *arena) startAll() {
+	for _, m := range a.members {
+		m.start()
+	}
+}
+
+// settled waits until every member that lives leads or waits, and one of them leads and knows it.
+func (a *arena) settled() {
+	a.t.Helper()
+	a.await("all to be candidates again", func() bool {
+		srv := a.running()
+		if srv == nil || a.leader() == nil {
+			return false
+		}
+		got, err := srv.admin.Get(context.Background(), a.path+":::", clientv3.WithPrefix())
+		a.noError(err)
+		view := etcd.View(a.path, got)
+		return view.Term.Exists() && len(view.Queue) == len(a.alive())-1 && holderOf(view.Term) == a.leader().name
+	})
+}
+
+// forget drops what the arena itself has recorded.
+func (a *arena) forget() {
+	for _, m := range a.members {
+		m.link.forget()
+		m.mu.Lock()
+		var kept []locked.Event
+		for _, e := range m.events { // select and deselect have to alternate
+			switch e.Kind {
+			case locked.EventSelect:
+				kept = []locked.Event{e}
+			case locked.EventDeselect:
+				kept = nil
+			}
+		}
+		m.events = kept
+		m.mu.Unlock()
+	}
+}
+
+// view is the election as etcd has it.
+func (a *arena) view() *election.View {
+	got, err := a.admin().Get(context.Background(), a.path, clientv3.WithPrefix(), clientv3.WithSerializable())
+	a.noError(err)
+	return etcd.View(a.path, got)
 }

@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -83,25 +84,6 @@ func TestLeaseMissedOnce(t *testing.T) {
 	}
 }
 
-// standStill holds the member's loop up, and notes when it stops believing, which the loop cannot tell.
-func (m *member) standStill(d time.Duration) {
-	going := make(chan struct{})
-	m.loop(func() {
-		time.Sleep(d)
-		close(going)
-	})
-	for tick := time.Millisecond; ; time.Sleep(tick) {
-		select {
-		case <-going:
-			return
-		default:
-		}
-		if !m.node.IsSelected() {
-			m.a.beliefs.lose(m.name)
-		}
-	}
-}
-
 // Law 13: no lease outlives the loop that would have to tell of its end. When that stands still, the work is told to end in time,
 // and somebody else is elected.
 func TestLaw13LoopStandsStill(t *testing.T) {
@@ -158,6 +140,7 @@ func (s stuckHandler) Enabled(context.Context, slog.Level) bool {
 	<-s.free
 	return false
 }
+
 func (s stuckHandler) Handle(context.Context, slog.Record) error { return nil }
 func (s stuckHandler) WithAttrs([]slog.Attr) slog.Handler        { return s }
 func (s stuckHandler) WithGroup(string) slog.Handler             { return s }
@@ -347,6 +330,8 @@ func TestElectionsWhileCompacted(t *testing.T) {
 	})
 }
 
+var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, such as 8760h; 0 for some days")
+
 // After many outages nothing is left of them: goroutines, maps and memory are as they were after the first one.
 func TestSoak(t *testing.T) {
 	const apart = 2 * time.Hour // at most; half of it on average
@@ -398,25 +383,6 @@ func TestSoak(t *testing.T) {
 			a.t.Errorf("after the first outage: %s\nafter %d of them:   %s", first, outages, last)
 		}
 	})
-}
-
-// forget drops what the arena itself has recorded.
-func (a *arena) forget() {
-	for _, m := range a.members {
-		m.link.forget()
-		m.mu.Lock()
-		var kept []locked.Event
-		for _, e := range m.events { // select and deselect have to alternate
-			switch e.Kind {
-			case locked.EventSelect:
-				kept = []locked.Event{e}
-			case locked.EventDeselect:
-				kept = nil
-			}
-		}
-		m.events = kept
-		m.mu.Unlock()
-	}
 }
 
 // footprint is how much the members keep, all together.

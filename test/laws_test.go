@@ -18,33 +18,6 @@ import (
 // One test for each law of docs/protocol.md that the library as a whole keeps, in simulated time over a real etcd. What the
 // arena records is checked against all the laws in each of them.
 
-func inArena(t *testing.T, ttl time.Duration, members int, f func(a *arena)) {
-	t.Helper()
-	simulate(t, func(s *sim) {
-		a := newArena(s, "/race", ttl)
-		for i := range members {
-			a.join(fmt.Sprint("n", i), locked.NodeConfig{})
-		}
-		f(a)
-		a.finish()
-	})
-}
-
-func (a *arena) startAll() {
-	for _, m := range a.members {
-		m.start()
-	}
-}
-
-func (m *member) stopNode() {
-	m.a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	if err := m.node.Stop(ctx); err != nil {
-		m.a.t.Errorf("at %v: %v", m.a.now(), err)
-	}
-}
-
 // Laws 1, 5 and 6: a leader that leaves hands over to the one that has waited longest, and nobody sees the path empty.
 func TestLaw5FirstComeFirstServed(t *testing.T) {
 	inArena(t, 10*time.Second, 5, func(a *arena) {
@@ -167,21 +140,6 @@ func TestLaw8ItComesBack(t *testing.T) {
 			})
 		})
 	}
-}
-
-// settled waits until every member that lives leads or waits, and one of them leads and knows it.
-func (a *arena) settled() {
-	a.t.Helper()
-	a.await("all to be candidates again", func() bool {
-		srv := a.running()
-		if srv == nil || a.leader() == nil {
-			return false
-		}
-		got, err := srv.admin.Get(context.Background(), a.path+":::", clientv3.WithPrefix())
-		a.noError(err)
-		view := etcd.View(a.path, got)
-		return view.Term.Exists() && len(view.Queue) == len(a.alive())-1 && holderOf(view.Term) == a.leader().name
-	})
 }
 
 // Law 1: at every revision the path holds what the term does, while values change and answers are lost.

@@ -26,13 +26,6 @@ func timedSim(t *testing.T, f func(s *sim)) {
 	t.Logf("took %v of real time", time.Since(start).Round(time.Millisecond))
 }
 
-func (s *sim) noError(err error) {
-	s.t.Helper()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 // wantValue checks what the server has under key; "" is for nothing.
 func (s *sim) wantValue(key, want string) {
 	s.t.Helper()

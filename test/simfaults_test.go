@@ -2,81 +2,18 @@ package test
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
-	"go.etcd.io/etcd/server/v3/lease"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/samcday/locked/internal/election"
 )
 
 // The second layer: faults on the requests, by interceptors between gRPC and
 // etcd. They are the innermost ones of the server, so clientv3's retries and
 // etcd's own checks are the real ones, and a request that a fault turned away
 // has not been applied.
-
-// matcher picks messages: requests, and on streams the replies as well. The
-// method is the last part of gRPC's name: "Txn", "LeaseKeepAlive", ...
-type matcher func(method string, msg any) bool
-
-func byMethod(name string) matcher { return func(m string, _ any) bool { return m == name } }
-
-// isProof matches what proves renewals and grants.
-func isProof(_ string, msg any) bool {
-	m, ok := msg.(*pb.DeleteRangeRequest)
-	return ok && strings.HasSuffix(string(m.GetKey()), election.ProofKey(""))
-}
-
-// isWrite matches what costs a raft entry in the key space, but for proofs: a
-// transaction with a put or delete in either branch does, whichever is taken.
-func isWrite(_ string, msg any) bool {
-	switch m := msg.(type) {
-	case *pb.PutRequest:
-		return true
-	case *pb.DeleteRangeRequest:
-		return !isProof("", msg)
-	case *pb.TxnRequest:
-		return anyWrite(m.GetSuccess()) || anyWrite(m.GetFailure())
-	}
-	return false
-}
-
-func anyWrite(ops []*pb.RequestOp) bool {
-	for _, op := range ops {
-		t := op.GetRequestTxn()
-		if op.GetRequestPut() != nil || op.GetRequestDeleteRange() != nil || t != nil && isWrite("", t) {
-			return true
-		}
-	}
-	return false
-}
-
-// isRead matches ranges and transactions that only read.
-func isRead(_ string, msg any) bool {
-	_, get := msg.(*pb.RangeRequest)
-	_, txn := msg.(*pb.TxnRequest)
-	return get || txn && !isWrite("", msg)
-}
-
-func isRenewal(_ string, msg any) bool {
-	_, ok := msg.(*pb.LeaseKeepAliveRequest)
-	return ok
-}
-
-func isWatchEvent(_ string, msg any) bool {
-	m, ok := msg.(*pb.WatchResponse)
-	return ok && len(m.GetEvents()) > 0
-}
 
 // errFault is what a client gets of a fault that names no error of its own: like
 // a broken connection, it tells nothing about the outcome.
@@ -106,8 +43,9 @@ func (l *link) rule(m matcher, act action) *faultRule {
 
 // times lets the rule act on the next n messages; always, until off.
 func (r *faultRule) times(n int) *faultRule { r.link.change(func() { r.left = n }); return r }
-func (r *faultRule) always() *faultRule     { return r.times(1 << 62) }
-func (r *faultRule) off()                   { r.times(0) }
+
+func (r *faultRule) always() *faultRule { return r.times(1 << 62) }
+func (r *faultRule) off()               { r.times(0) }
 
 // hit tells how often the rule has acted.
 func (r *faultRule) hit() int {
@@ -145,16 +83,6 @@ func (l *link) slow(m matcher, d time.Duration) *faultRule {
 	})
 }
 
-// isRepeatable matches the requests that duplicate can send twice.
-func isRepeatable(_ string, msg any) bool {
-	switch msg.(type) {
-	case *pb.TxnRequest, *pb.PutRequest, *pb.DeleteRangeRequest, *pb.RangeRequest,
-		*pb.LeaseGrantRequest, *pb.LeaseRevokeRequest, *pb.LeaseKeepAliveRequest:
-		return true
-	}
-	return false
-}
-
 // luck decides of one request when it comes again, and whether its client is told the second answer.
 type luck func() (later time.Duration, second bool)
 
@@ -189,34 +117,6 @@ func (l *link) duplicate(m matcher, luck luck) *faultRule {
 			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	})
-}
-
-// serve lets a request reach the server that runs now, if one does, beside all connections.
-func (s *sim) serve(ctx context.Context, msg proto.Message) (any, error) {
-	srv, done := s.enter()
-	if srv == nil {
-		return nil, errFault
-	}
-	defer done()
-	kv, leases := v3rpc.NewQuotaKVServer(srv.etcd), v3rpc.NewQuotaLeaseServer(srv.etcd)
-	switch m := msg.(type) {
-	case *pb.TxnRequest:
-		return kv.Txn(ctx, m)
-	case *pb.PutRequest:
-		return kv.Put(ctx, m)
-	case *pb.DeleteRangeRequest:
-		return kv.DeleteRange(ctx, m)
-	case *pb.RangeRequest:
-		return kv.Range(ctx, m)
-	case *pb.LeaseGrantRequest:
-		return leases.LeaseGrant(ctx, m)
-	case *pb.LeaseRevokeRequest:
-		return leases.LeaseRevoke(ctx, m)
-	case *pb.LeaseKeepAliveRequest:
-		_, _ = srv.etcd.LeaseRenew(ctx, lease.LeaseID(m.GetID())) // nobody is told
-		return nil, nil
-	}
-	panic(fmt.Sprintf("sim: no way to send a %T twice", msg))
 }
 
 // withheldRequest is one request kept back.
@@ -275,24 +175,6 @@ func (w *withheldRequest) commit() (any, error) {
 	return w.reply, w.err
 }
 
-// breakStreams ends the open streams of the method with err, or errFault, and
-// tells how many there were. The connection and other requests stay.
-func (l *link) breakStreams(m matcher, err error) int {
-	if err == nil {
-		err = errFault
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for s := range l.streams {
-		if m(s.method, nil) {
-			s.kill(err)
-			n++
-		}
-	}
-	return n
-}
-
 // seenRequest is one that reached the server. On streams each message is one.
 type seenRequest struct {
 	at     time.Duration
@@ -336,95 +218,4 @@ func (l *link) pick(method string, msg any, isRequest bool) action {
 		}
 	}
 	return func(ctx context.Context, _ any, apply applier) (any, error) { return apply(ctx) }
-}
-
-func linkOf(ctx context.Context) *link {
-	p, _ := peer.FromContext(ctx)
-	return p.Addr.(linkAddr).link
-}
-
-func shortMethod(fullMethod string) string {
-	return fullMethod[strings.LastIndexByte(fullMethod, '/')+1:]
-}
-
-func faultUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	act := linkOf(ctx).pick(shortMethod(info.FullMethod), req, true)
-	return act(ctx, req, func(ctx context.Context) (any, error) { return handler(ctx, req) })
-}
-
-func faultStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	l := linkOf(ss.Context())
-	ctx, kill := context.WithCancelCause(ss.Context())
-	defer kill(nil)
-	s := &faultyStream{ServerStream: ss, link: l, method: shortMethod(info.FullMethod), ctx: ctx, kill: kill}
-	l.change(func() { l.streams[s] = true })
-	defer l.change(func() { delete(l.streams, s) })
-	err := handler(srv, s)
-	if ctx.Err() != nil && ss.Context().Err() == nil {
-		return context.Cause(ctx) // etcd's handlers would say "cancelled"
-	}
-	return err
-}
-
-// faultyStream passes the messages of a stream through the rules.
-type faultyStream struct {
-	grpc.ServerStream
-	link   *link
-	method string
-	ctx    context.Context
-	kill   context.CancelCauseFunc
-
-	mu   sync.Mutex
-	lost error // the answer to a message let through is lost, by this
-}
-
-func (s *faultyStream) Context() context.Context { return s.ctx }
-
-func (s *faultyStream) RecvMsg(m any) error {
-	if err := s.ServerStream.RecvMsg(m); err != nil {
-		return err
-	}
-	if renewal, ok := m.(*pb.LeaseKeepAliveRequest); ok {
-		if d := s.link.isDeposed(); d != nil {
-			if err := d.acknowledge(s, renewal); err != nil {
-				return err
-			}
-			return s.RecvMsg(m)
-		}
-	}
-	return s.pass(m, true)
-}
-
-func (s *faultyStream) SendMsg(m any) error {
-	s.mu.Lock()
-	err := s.lost
-	s.mu.Unlock()
-	if err != nil {
-		s.kill(err)
-		return err
-	}
-	if err := s.pass(m, false); err != nil {
-		return err
-	}
-	return s.ServerStream.SendMsg(m)
-}
-
-// pass ends the stream if a rule turns the message away. If one lets it through
-// and still has an error to tell, that takes the place of the next reply.
-func (s *faultyStream) pass(m any, isRequest bool) error {
-	var passed atomic.Bool // a late commit may set it from elsewhere
-	_, err := s.link.pick(s.method, m, isRequest)(s.ctx, m, func(context.Context) (any, error) {
-		passed.Store(true)
-		return nil, nil
-	})
-	switch {
-	case err != nil && passed.Load():
-		s.mu.Lock()
-		s.lost = err
-		s.mu.Unlock()
-	case err != nil:
-		s.kill(err)
-		return err
-	}
-	return nil
 }
