@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -119,6 +120,13 @@ func (a *arena) finish() {
 	a.stop()
 	<-a.stopped
 	a.check()
+}
+
+// causes tells for which causes terms have ended, and how often.
+func (a *arena) causes() map[string]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.ends)
 }
 
 // leader is the member that believes to be elected, nil if none does.

@@ -36,8 +36,8 @@ func TestListingUnanswered(t *testing.T) {
 		if r.hit() < 5 {
 			a.t.Errorf("%d listings in 5 minutes", r.hit())
 		}
-		if a.leader() != m || len(a.ends) > 0 {
-			a.t.Errorf("ends %v", a.ends)
+		if a.leader() != m || len(a.causes()) > 0 {
+			a.t.Errorf("ends %v", a.causes())
 		}
 		r.off()
 	})
@@ -75,10 +75,8 @@ func TestLeaseMissedOnce(t *testing.T) {
 				left.Store(times)
 				time.Sleep(2 * a.ttl)
 			}
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if ends := len(a.ends) > 0; ends != lost {
-				a.t.Errorf("missed %d times in a row: ends %v", times, a.ends)
+			if ends := a.causes(); len(ends) > 0 != lost {
+				a.t.Errorf("missed %d times in a row: ends %v", times, ends)
 			}
 		})
 	}

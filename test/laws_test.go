@@ -54,8 +54,8 @@ func TestLaw2CutOffLeader(t *testing.T) {
 					a.await("another leader", func() bool { l := a.leader(); return l != nil && l != m })
 					m.link.heal()
 				}
-				if a.ends[locked.ErrExpired.Error()] < 20 {
-					a.t.Errorf("%v, want 20 ends by expiry", a.ends)
+				if ends := a.causes(); ends[locked.ErrExpired.Error()] < 20 {
+					a.t.Errorf("%v, want 20 ends by expiry", ends)
 				}
 			})
 		})

@@ -221,8 +221,8 @@ func TestCheckThatEndsItsGoroutine(t *testing.T) {
 		m.start()
 		first := a.awaitLeader().node.Token()
 		a.await("another term", func() bool { return m.node.Token() > first })
-		if n := a.ends[locked.ErrUnhealthy.Error()]; n != 1 {
-			a.t.Errorf("the terms ended for %v, want %v once", a.ends, locked.ErrUnhealthy)
+		if ends := a.causes(); ends[locked.ErrUnhealthy.Error()] != 1 {
+			a.t.Errorf("the terms ended for %v, want %v once", ends, locked.ErrUnhealthy)
 		}
 	})
 }

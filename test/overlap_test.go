@@ -347,7 +347,7 @@ func TestLaw2And4TenThousandChanges(t *testing.T) {
 func TestEtcdElectionOverlaps(t *testing.T) {
 	simulate(t, func(s *sim) {
 		tr := &trial{sim: s}
-		tr.history = &leaderHistory{sim: s, name: "theirs", open: map[string]leaderBelief{}} // its violations are no failures
+		tr.history = s.uncheckedHistory("theirs")
 		tr.run(200, tr.theirs)
 		overlaps := tr.history.overlaps()
 		writes, lost, linearizable := tr.overwritten("plain")
@@ -367,7 +367,7 @@ func TestEtcdElectionOverlaps(t *testing.T) {
 func TestLaw4LeasesRevoked(t *testing.T) {
 	simulate(t, func(s *sim) {
 		tr := &trial{sim: s, revokes: true}
-		tr.history = &leaderHistory{sim: s, name: "ours", open: map[string]leaderBelief{}} // its violations are no failures
+		tr.history = s.uncheckedHistory("ours")
 		tr.run(200, tr.ours)
 		overlaps := tr.history.overlaps()
 		fenced, lost, linearizable := tr.overwritten("fenced")

@@ -324,7 +324,7 @@ func TestSimClosesWhileHanging(t *testing.T) {
 
 func TestSimHistory(t *testing.T) {
 	timedSim(t, func(s *sim) {
-		h := &leaderHistory{sim: s, name: "x", open: map[string]leaderBelief{}} // not registered: its violations are wanted
+		h := s.uncheckedHistory("x")
 		good := s.history("good")
 		good.add(leaderBelief{"a", 1, s.now(), s.now() + time.Second})
 		good.add(leaderBelief{"b", 2, s.now() + time.Second, s.now() + time.Hour})

@@ -31,11 +31,16 @@ type leaderHistory struct {
 }
 
 func (s *sim) history(name string) *leaderHistory {
-	h := &leaderHistory{sim: s, name: name, open: map[string]leaderBelief{}}
+	h := s.uncheckedHistory(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.histories = append(s.histories, h)
 	return h
+}
+
+// uncheckedHistory is one whose violations are no failures.
+func (s *sim) uncheckedHistory(name string) *leaderHistory {
+	return &leaderHistory{sim: s, name: name, open: map[string]leaderBelief{}}
 }
 
 // gain notes that who believes to lead from now on, lose that it no longer does.
