@@ -14,17 +14,17 @@ import (
 
 // deleteOne deletes a key of the election by hand, one of that part. To delete both PATH and its term is not safe, so the
 // other one must be as the leader left it; and after that it is left alone until there is a term again.
-func (a *arena) deleteOne(part election.Part) {
-	ctx, cancel := context.WithTimeout(context.Background(), a.ttl)
+func (a *Arena) Delete(part election.Part) {
+	ctx, cancel := context.WithTimeout(context.Background(), a.TTL)
 	defer cancel()
-	all, err := a.admin().Get(ctx, a.path, clientv3.WithPrefix())
+	all, err := a.Admin().Get(ctx, a.Path, clientv3.WithPrefix())
 	if err != nil {
 		return // etcd is down
 	}
 	mods := map[election.Part]int64{}
 	names := map[election.Part]string{}
 	for _, kv := range all.Kvs {
-		if of, part, _ := election.ParseKey(string(kv.Key)); of == a.path {
+		if of, part, _ := election.ParseKey(string(kv.Key)); of == a.Path {
 			mods[part], names[part] = kv.ModRevision, string(kv.Key)
 		}
 	}
@@ -37,40 +37,40 @@ func (a *arena) deleteOne(part election.Part) {
 			intact = append(intact, clientv3.Compare(clientv3.ModRevision(names[p]), "=", mods[p]))
 		}
 	}
-	_, _ = a.admin().Txn(ctx).If(intact...).Then(clientv3.OpDelete(names[part])).Commit()
+	_, _ = a.Admin().Txn(ctx).If(intact...).Then(clientv3.OpDelete(names[part])).Commit()
 }
 
 // revokeWaiting revokes the lease of one that waits, by hand. The lease of a leader is not safe to revoke, and who waits may
 // be elected at any time: so it is done while everything stands still.
-func (a *arena) revokeWaiting() {
+func (a *Arena) RevokeWaiting() {
 	synctest.Wait()
-	now := a.now()
-	view := a.view()
+	now := a.Now()
+	view := a.View()
 	waiting := slices.DeleteFunc(view.Queue, func(k election.Key) bool {
 		return k.Lease == view.Term.Lease || k.Lease == view.Path.Lease // of one that was elected, and left something behind
 	})
 	if len(waiting) > 0 {
-		a.revoke(waiting[a.rand().IntN(len(waiting))])
+		a.revoke(waiting[a.Rand().IntN(len(waiting))])
 	}
-	if a.now() != now {
-		a.t.Errorf("at %v: time went on while a lease was revoked", now)
+	if a.Now() != now {
+		a.T.Errorf("at %v: time went on while a lease was revoked", now)
 	}
 }
 
 // revokeLease revokes the lease that the member leads or waits on, by hand.
-func (a *arena) revokeLease(m *member) {
-	view := a.view()
+func (a *Arena) RevokeLease(m *Member) {
+	view := a.View()
 	for _, k := range append(view.Queue, view.Term) {
-		if holderOf(k) == m.name {
+		if holderOf(k) == m.Name {
 			a.revoke(k)
 			return
 		}
 	}
 }
 
-func (a *arena) revoke(k election.Key) {
-	_, err := a.admin().Revoke(context.Background(), clientv3.LeaseID(k.Lease))
+func (a *Arena) revoke(k election.Key) {
+	_, err := a.Admin().Revoke(context.Background(), clientv3.LeaseID(k.Lease))
 	if !errors.Is(err, rpctypes.ErrLeaseNotFound) { // it may have ended meanwhile
-		a.noError(err)
+		a.NoError(err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // beliefLog hears from the lockers' logs when a belief begins and ends: the loop writes them at that very moment.
-type beliefLog struct{ a *arena }
+type beliefLog struct{ a *Arena }
 
 var simLog = flag.Bool("simlog", false, "log what the lockers in a simulation do")
 
@@ -21,14 +21,14 @@ func (b *beliefLog) Handle(_ context.Context, r slog.Record) error {
 	if *simLog {
 		var s strings.Builder
 		r.Attrs(func(at slog.Attr) bool { fmt.Fprintf(&s, " %s", at); return true })
-		b.a.t.Logf("%v %s%s", b.a.now(), r.Message, s.String())
+		b.a.T.Logf("%v %s%s", b.a.Now(), r.Message, s.String())
 	}
 	if r.Message != "selected" && r.Message != "deselected" {
 		return nil
 	}
 	attrs := map[string]slog.Value{}
 	r.Attrs(func(at slog.Attr) bool { attrs[at.Key] = at.Value; return true })
-	if attrs["path"].String() != b.a.path {
+	if attrs["path"].String() != b.a.Path {
 		return nil
 	}
 	who, token := attrs["id"].String(), attrs["token"].Int64()
@@ -40,9 +40,9 @@ func (b *beliefLog) Handle(_ context.Context, r slog.Record) error {
 	}
 	b.a.mu.Unlock()
 	if r.Message == "selected" {
-		b.a.beliefs.gain(who, token)
+		b.a.Beliefs.Gain(who, token)
 	} else {
-		b.a.beliefs.lose(who)
+		b.a.Beliefs.Lose(who)
 	}
 	return nil
 }

@@ -17,53 +17,53 @@ import (
 )
 
 // member is one process.
-type member struct {
-	a      *arena
-	name   string
-	locker *locked.Locker
-	link   *link
-	clock  *simClock
-	loop   testhook.Loop
-	node   *locked.Node
-	dead   bool
+type Member struct {
+	a      *Arena
+	Name   string
+	Locker *locked.Locker
+	Link   *Link
+	Clock  *Clock
+	Loop   testhook.Loop
+	Node   *locked.Node
+	Dead   bool
 
 	mu     sync.Mutex
 	events []locked.Event
 }
 
 // join adds a member, with a node that is not started.
-func (a *arena) join(id string, cfg locked.NodeConfig) *member {
-	a.t.Helper()
-	m := &member{a: a, name: id, clock: a.clock()}
+func (a *Arena) Join(id string, cfg locked.NodeConfig) *Member {
+	a.T.Helper()
+	m := &Member{a: a, Name: id, Clock: a.Clock()}
 	var err error
-	hooks := testhook.Hooks{Clock: m.clock, DirectLog: true, Loop: func(l testhook.Loop) { m.loop = l }}
-	client, link := a.ourClient(fmt.Sprintf("%s-%d", id, len(a.members)), func(cfg *clientv3.Config) {
+	hooks := testhook.Hooks{Clock: m.Clock, DirectLog: true, Loop: func(l testhook.Loop) { m.Loop = l }}
+	client, link := a.LockedClient(fmt.Sprintf("%s-%d", id, len(a.Members)), func(cfg *clientv3.Config) {
 		cfg.Context = testhook.With(context.Background(), hooks)
-		if a.config != nil {
-			a.config(cfg)
+		if a.Config != nil {
+			a.Config(cfg)
 		}
 	})
-	m.link = link
-	m.locker, err = locked.NewFromClient(client, locked.WithLogger(slog.New(&beliefLog{a: a})))
-	a.noError(err)
-	cfg.ID, cfg.TTL = id, a.ttl
+	m.Link = link
+	m.Locker, err = locked.NewFromClient(client, locked.WithLogger(slog.New(&beliefLog{a: a})))
+	a.NoError(err)
+	cfg.ID, cfg.TTL = id, a.TTL
 	if cfg.Value == "" {
 		cfg.Value = "v"
 	}
-	m.node, err = m.locker.Node(a.path, cfg)
-	a.noError(err)
-	go m.listen(m.node.Events(context.Background()))
+	m.Node, err = m.Locker.Node(a.Path, cfg)
+	a.NoError(err)
+	go m.listen(m.Node.Events(context.Background()))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.members = append(a.members, m)
+	a.Members = append(a.Members, m)
 	return m
 }
 
 // ourClient is a client as New makes it, but for what a function changes, if there is one.
-func (s *sim) ourClient(name string, changed func(*clientv3.Config)) (*clientv3.Client, *link) {
+func (s *Sim) LockedClient(name string, changed func(*clientv3.Config)) (*clientv3.Client, *Link) {
 	ours, err := etcd.Config("simulated:1", locked.DefaultRequestTimeout) // which the simulation's own takes the place of
-	s.noError(err)
-	return s.client(name, func(cfg *clientv3.Config) {
+	s.NoError(err)
+	return s.Client(name, func(cfg *clientv3.Config) {
 		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ours.DialKeepAliveTime, ours.DialKeepAliveTimeout
 		cfg.DialOptions = append(cfg.DialOptions, ours.DialOptions...)
 		if changed != nil {
@@ -72,7 +72,7 @@ func (s *sim) ourClient(name string, changed func(*clientv3.Config)) (*clientv3.
 	})
 }
 
-func (m *member) listen(events <-chan locked.Event) {
+func (m *Member) listen(events <-chan locked.Event) {
 	for e := range events {
 		m.mu.Lock()
 		m.events = append(m.events, e)
@@ -80,53 +80,53 @@ func (m *member) listen(events <-chan locked.Event) {
 	}
 }
 
-func (m *member) heard() []locked.Event {
+func (m *Member) Heard() []locked.Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.events)
 }
 
-func (m *member) start() {
-	m.a.t.Helper()
+func (m *Member) Start() {
+	m.a.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := m.node.Start(ctx); err != nil {
-		m.a.t.Fatalf("at %v: %v", m.a.now(), err)
+	if err := m.Node.Start(ctx); err != nil {
+		m.a.T.Fatalf("at %v: %v", m.a.Now(), err)
 	}
 }
 
-func (m *member) stopNode() {
-	m.a.t.Helper()
+func (m *Member) Stop() {
+	m.a.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	if err := m.node.Stop(ctx); err != nil {
-		m.a.t.Errorf("at %v: %v", m.a.now(), err)
+	if err := m.Node.Stop(ctx); err != nil {
+		m.a.T.Errorf("at %v: %v", m.a.Now(), err)
 	}
 }
 
 // die ends the member as a crash would: nothing of it reaches etcd any more.
-func (m *member) die() {
-	m.dead = true
-	m.link.sever()
+func (m *Member) Die() {
+	m.Dead = true
+	m.Link.Sever()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = m.locker.Close(ctx)
+	_ = m.Locker.Close(ctx)
 }
 
-func (m *member) transfer() {
-	ctx, cancel := context.WithTimeout(context.Background(), m.a.ttl)
+func (m *Member) Transfer() {
+	ctx, cancel := context.WithTimeout(context.Background(), m.a.TTL)
 	defer cancel()
-	_ = m.locker.Transfer(ctx, m.a.path, "")
+	_ = m.Locker.Transfer(ctx, m.a.Path, "")
 }
 
 // bounce stops the node and starts it again, whatever of that succeeds in time.
-func (m *member) bounce() {
-	ctx, cancel := context.WithTimeout(context.Background(), m.a.ttl)
+func (m *Member) Bounce() {
+	ctx, cancel := context.WithTimeout(context.Background(), m.a.TTL)
 	defer cancel()
-	_ = m.node.Stop(ctx)
+	_ = m.Node.Stop(ctx)
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), m.a.ttl)
-		err := m.node.Start(ctx)
+		ctx, cancel := context.WithTimeout(context.Background(), m.a.TTL)
+		err := m.Node.Start(ctx)
 		cancel()
 		if err == nil || errors.Is(err, locked.ErrStarted) || errors.Is(err, locked.ErrClosed) {
 			return
@@ -135,9 +135,9 @@ func (m *member) bounce() {
 }
 
 // standStill holds the member's loop up, and notes when it stops believing, which the loop cannot tell.
-func (m *member) standStill(d time.Duration) {
+func (m *Member) StandStill(d time.Duration) {
 	going := make(chan struct{})
-	m.loop(func() {
+	m.Loop(func() {
 		time.Sleep(d)
 		close(going)
 	})
@@ -147,8 +147,8 @@ func (m *member) standStill(d time.Duration) {
 			return
 		default:
 		}
-		if !m.node.IsSelected() {
-			m.a.beliefs.lose(m.name)
+		if !m.Node.IsSelected() {
+			m.a.Beliefs.Lose(m.Name)
 		}
 	}
 }

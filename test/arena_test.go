@@ -19,18 +19,18 @@ import (
 
 // arena is an election in simulated time, between members with a locker and a link each. All that happens in etcd is
 // recorded, and all that the members believe and are told; check holds it against the laws.
-type arena struct {
-	*sim
-	path    string
-	ttl     time.Duration
-	beliefs *leaderHistory
-	clean   bool                   // no lease ends while somebody waits: law 6 holds without exception
-	edits   bool                   // somebody deletes keys by hand, PATH too
+type Arena struct {
+	*Sim
+	Path    string
+	TTL     time.Duration
+	Beliefs *History
+	Clean   bool                   // no lease ends while somebody waits: law 6 holds without exception
+	Edits   bool                   // somebody deletes keys by hand, PATH too
 	overlap bool                   // leases of leaders are revoked by hand: two may believe to lead
-	config  func(*clientv3.Config) // of the members' clients, nil for what New makes
+	Config  func(*clientv3.Config) // of the members' clients, nil for what New makes
 
 	mu       sync.Mutex
-	members  []*member
+	Members  []*Member
 	terms    map[int64]string // token: id of the node that was told that it is elected
 	ends     map[string]int   // cause of a deselect: how often
 	etcd     []revision
@@ -45,9 +45,9 @@ type revision struct {
 	changes []election.Change
 }
 
-func newArena(s *sim, path string, ttl time.Duration) *arena {
-	a := &arena{
-		sim: s, path: path, ttl: ttl, beliefs: s.history(path), terms: map[int64]string{}, ends: map[string]int{},
+func NewArena(s *Sim, path string, ttl time.Duration) *Arena {
+	a := &Arena{
+		Sim: s, Path: path, TTL: ttl, Beliefs: s.History(path), terms: map[int64]string{}, ends: map[string]int{},
 		readFrom: 1, stopped: make(chan struct{}),
 	}
 	var ctx context.Context
@@ -57,15 +57,15 @@ func newArena(s *sim, path string, ttl time.Duration) *arena {
 }
 
 // record reads everything that etcd does, across restarts.
-func (a *arena) record(ctx context.Context) {
+func (a *Arena) record(ctx context.Context) {
 	defer close(a.stopped)
 	for ctx.Err() == nil {
 		srv := a.running()
 		if srv == nil {
-			sleep(ctx, 50*time.Millisecond) // outages are long
+			Sleep(ctx, 50*time.Millisecond) // outages are long
 			continue
 		}
-		w := srv.admin.Watch(ctx, a.path, clientv3.WithPrefix(), clientv3.WithRev(a.readFrom))
+		w := srv.admin.Watch(ctx, a.Path, clientv3.WithPrefix(), clientv3.WithRev(a.readFrom))
 		for resp := range w {
 			for _, e := range resp.Events {
 				a.recorded(e)
@@ -75,13 +75,13 @@ func (a *arena) record(ctx context.Context) {
 }
 
 // recordedUpTo is the last revision that was recorded.
-func (a *arena) recordedUpTo() int64 {
+func (a *Arena) recordedUpTo() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.readFrom - 1
 }
 
-func (a *arena) recorded(e *clientv3.Event) {
+func (a *Arena) recorded(e *clientv3.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := e.Kv.ModRevision
@@ -94,28 +94,28 @@ func (a *arena) recorded(e *clientv3.Event) {
 }
 
 // mayOverlap gives up law 2, and with it what the beliefs say of law 3.
-func (a *arena) mayOverlap() { a.overlap, a.histories = true, nil }
+func (a *Arena) MayOverlap() { a.overlap, a.histories = true, nil }
 
 // finish closes all members and holds what happened against the laws.
-func (a *arena) finish() {
-	a.t.Helper()
-	for _, m := range a.members {
-		if !m.dead {
+func (a *Arena) Finish() {
+	a.T.Helper()
+	for _, m := range a.Members {
+		if !m.Dead {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			if err := m.locker.Close(ctx); err != nil {
-				a.t.Errorf("closing %s: %v", m.name, err)
+			if err := m.Locker.Close(ctx); err != nil {
+				a.T.Errorf("closing %s: %v", m.Name, err)
 			}
 			cancel()
 		}
 	}
-	time.Sleep(2 * a.ttl) // law 11: no key outlives Close by more than a TTL
-	left, err := a.admin().Get(context.Background(), a.path, clientv3.WithPrefix())
-	a.noError(err)
+	time.Sleep(2 * a.TTL) // law 11: no key outlives Close by more than a TTL
+	left, err := a.Admin().Get(context.Background(), a.Path, clientv3.WithPrefix())
+	a.NoError(err)
 	for _, kv := range left.Kvs {
-		if path, _, _ := election.ParseKey(string(kv.Key)); path != a.path {
+		if path, _, _ := election.ParseKey(string(kv.Key)); path != a.Path {
 			continue
 		}
-		a.t.Errorf("law 11: %s is left after everybody has closed", kv.Key)
+		a.T.Errorf("law 11: %s is left after everybody has closed", kv.Key)
 	}
 	a.stop()
 	<-a.stopped
@@ -123,20 +123,20 @@ func (a *arena) finish() {
 }
 
 // causes tells for which causes terms have ended, and how often.
-func (a *arena) causes() map[string]int {
+func (a *Arena) Causes() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.ends)
 }
 
 // leader is the member that believes to be elected, nil if none does.
-func (a *arena) leader() *member {
-	a.t.Helper()
-	var found *member
-	for _, m := range a.members {
-		if !m.dead && m.node.IsSelected() {
+func (a *Arena) Leader() *Member {
+	a.T.Helper()
+	var found *Member
+	for _, m := range a.Members {
+		if !m.Dead && m.Node.IsSelected() {
 			if found != nil && !a.overlap {
-				a.t.Errorf("law 2: at %v %s and %s are selected", a.now(), found.name, m.name)
+				a.T.Errorf("law 2: at %v %s and %s are selected", a.Now(), found.Name, m.Name)
 			}
 			found = m
 		}
@@ -145,71 +145,71 @@ func (a *arena) leader() *member {
 }
 
 // await waits until something holds, for a while of simulated time.
-func (a *arena) await(what string, f func() bool) {
-	a.t.Helper()
-	for limit := a.now() + 10*time.Minute; !f(); time.Sleep(10 * time.Millisecond) {
-		if a.now() > limit {
-			a.t.Errorf("at %v: waited ten minutes for %s", a.now(), what)
+func (a *Arena) Await(what string, f func() bool) {
+	a.T.Helper()
+	for limit := a.Now() + 10*time.Minute; !f(); time.Sleep(10 * time.Millisecond) {
+		if a.Now() > limit {
+			a.T.Errorf("at %v: waited ten minutes for %s", a.Now(), what)
 			a.dump()
 			panic("see above") // a simulation cannot end while goroutines of it wait
 		}
 	}
 }
 
-func (a *arena) awaitLeader() *member {
-	a.t.Helper()
-	a.await("a leader", func() bool { return a.leader() != nil })
-	return a.leader()
+func (a *Arena) AwaitLeader() *Member {
+	a.T.Helper()
+	a.Await("a leader", func() bool { return a.Leader() != nil })
+	return a.Leader()
 }
 
-func (a *arena) alive() []*member {
-	return slices.DeleteFunc(slices.Clone(a.members), func(m *member) bool { return m.dead })
+func (a *Arena) Alive() []*Member {
+	return slices.DeleteFunc(slices.Clone(a.Members), func(m *Member) bool { return m.Dead })
 }
 
 // dump logs what the members know.
-func (a *arena) dump() {
-	for _, m := range a.alive() {
-		a.t.Logf("%s: selected %v, leader %+v, %+v", m.name, m.node.IsSelected(), m.node.Leader(), m.locker.Stats())
+func (a *Arena) dump() {
+	for _, m := range a.Alive() {
+		a.T.Logf("%s: selected %v, leader %+v, %+v", m.Name, m.Node.IsSelected(), m.Node.Leader(), m.Locker.Stats())
 	}
 }
 
-func inArena(t *testing.T, ttl time.Duration, members int, f func(a *arena)) {
+func InArena(t *testing.T, ttl time.Duration, members int, f func(a *Arena)) {
 	t.Helper()
-	simulate(t, func(s *sim) {
-		a := newArena(s, "/race", ttl)
+	Run(t, func(s *Sim) {
+		a := NewArena(s, "/race", ttl)
 		for i := range members {
-			a.join(fmt.Sprint("n", i), locked.NodeConfig{})
+			a.Join(fmt.Sprint("n", i), locked.NodeConfig{})
 		}
 		f(a)
-		a.finish()
+		a.Finish()
 	})
 }
 
-func (a *arena) startAll() {
-	for _, m := range a.members {
-		m.start()
+func (a *Arena) StartAll() {
+	for _, m := range a.Members {
+		m.Start()
 	}
 }
 
 // settled waits until every member that lives leads or waits, and one of them leads and knows it.
-func (a *arena) settled() {
-	a.t.Helper()
-	a.await("all to be candidates again", func() bool {
+func (a *Arena) AwaitSettled() {
+	a.T.Helper()
+	a.Await("all to be candidates again", func() bool {
 		srv := a.running()
-		if srv == nil || a.leader() == nil {
+		if srv == nil || a.Leader() == nil {
 			return false
 		}
-		got, err := srv.admin.Get(context.Background(), a.path+":::", clientv3.WithPrefix())
-		a.noError(err)
-		view := etcd.View(a.path, got)
-		return view.Term.Exists() && len(view.Queue) == len(a.alive())-1 && holderOf(view.Term) == a.leader().name
+		got, err := srv.admin.Get(context.Background(), a.Path+":::", clientv3.WithPrefix())
+		a.NoError(err)
+		view := etcd.View(a.Path, got)
+		return view.Term.Exists() && len(view.Queue) == len(a.Alive())-1 && holderOf(view.Term) == a.Leader().Name
 	})
 }
 
 // forget drops what the arena itself has recorded.
-func (a *arena) forget() {
-	for _, m := range a.members {
-		m.link.forget()
+func (a *Arena) Forget() {
+	for _, m := range a.Members {
+		m.Link.Forget()
 		m.mu.Lock()
 		var kept []locked.Event
 		for _, e := range m.events { // select and deselect have to alternate
@@ -226,8 +226,8 @@ func (a *arena) forget() {
 }
 
 // view is the election as etcd has it.
-func (a *arena) view() *election.View {
-	got, err := a.admin().Get(context.Background(), a.path, clientv3.WithPrefix(), clientv3.WithSerializable())
-	a.noError(err)
-	return etcd.View(a.path, got)
+func (a *Arena) View() *election.View {
+	got, err := a.Admin().Get(context.Background(), a.Path, clientv3.WithPrefix(), clientv3.WithSerializable())
+	a.NoError(err)
+	return etcd.View(a.Path, got)
 }

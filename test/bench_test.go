@@ -105,7 +105,7 @@ func BenchmarkHandover(b *testing.B) {
 				next := node(b, lockers[i%2], "/a", locked.NodeConfig{ID: fmt.Sprint(i), Value: "v"})
 				events := enter(b, ctx, next)
 				if !fresh {
-					sleep(b.Context(), 110*time.Millisecond) // longer than etcd's loop for watches that begin in the past
+					Sleep(b.Context(), 110*time.Millisecond) // longer than etcd's loop for watches that begin in the past
 				}
 				f.putAndHear() // neither is to pay for waking the machine up
 				theirs.timed(f.putAndHear)

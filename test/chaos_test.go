@@ -8,7 +8,7 @@ import (
 )
 
 // inArenas are elections under faults that differ in their TTL and their number of members.
-func inArenas(t *testing.T, n int, f func(a *arena)) {
+func inArenas(t *testing.T, n int, f func(a *Arena)) {
 	switch {
 	case testing.Short():
 		n = 1
@@ -18,34 +18,34 @@ func inArenas(t *testing.T, n int, f func(a *arena)) {
 	for round := range n {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
-			inArena(t, time.Duration(3+round%3)*time.Second, 2+round%3, f)
+			InArena(t, time.Duration(3+round%3)*time.Second, 2+round%3, f)
 		})
 	}
 }
 
 // All laws at once, under faults of every kind.
 func TestLawsUnderFaults(t *testing.T) {
-	inArenas(t, 8, func(a *arena) { a.underFaults(faults, 150) })
+	inArenas(t, 8, func(a *Arena) { a.UnderFaults(Faults, 150) })
 }
 
 // The lease of a leader is revoked by hand, too. Then two may believe to lead: that is the one thing that is given up.
 func TestLawsUnderRevocations(t *testing.T) {
-	revoked := fault{"lease revoked", func(a *arena, m *member) {
-		if a.rand().IntN(2) == 0 {
-			m.link.cutDown() // it does not hear of it
+	revoked := Fault{"lease revoked", func(a *Arena, m *Member) {
+		if a.Rand().IntN(2) == 0 {
+			m.Link.CutDown() // it does not hear of it
 		}
-		a.revokeLease(m)
-		a.sleep(2)
-		m.link.heal()
+		a.RevokeLease(m)
+		a.Pause(2)
+		m.Link.Heal()
 	}}
-	all := slices.Concat(faults, slices.Repeat([]fault{revoked}, len(faults)))
-	inArenas(t, 4, func(a *arena) {
-		a.mayOverlap()
-		a.underFaults(all, 150)
-		overlaps := a.beliefs.overlaps()
-		a.t.Logf("%d overlaps", overlaps)
+	all := slices.Concat(Faults, slices.Repeat([]Fault{revoked}, len(Faults)))
+	inArenas(t, 4, func(a *Arena) {
+		a.MayOverlap()
+		a.UnderFaults(all, 150)
+		overlaps := a.Beliefs.Overlaps()
+		a.T.Logf("%d overlaps", overlaps)
 		if overlaps == 0 {
-			a.t.Error("no leader's lease was revoked to any effect")
+			a.T.Error("no leader's lease was revoked to any effect")
 		}
 	})
 }

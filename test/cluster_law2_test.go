@@ -201,7 +201,7 @@ func holdElections(c *etcdCluster, endpoints, paths []string) (holders []*holder
 func campaignOnce(ctx context.Context, client *clientv3.Client, path string, token *atomic.Int64) {
 	s, err := concurrency.NewSession(client, concurrency.WithTTL(int(pausedTTL/time.Second)), concurrency.WithContext(ctx))
 	if err != nil {
-		sleep(ctx, 100*time.Millisecond)
+		Sleep(ctx, 100*time.Millisecond)
 		return
 	}
 	defer s.Orphan()
@@ -251,7 +251,7 @@ func (w *witness) begin() {
 	w.done.Go(func() {
 		for ctx.Err() == nil {
 			w.look(ctx)
-			sleep(ctx, 5*time.Millisecond)
+			Sleep(ctx, 5*time.Millisecond)
 		}
 	})
 }

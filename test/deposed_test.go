@@ -44,7 +44,7 @@ type brokenProof func(ctx context.Context, lastTerm uint64, reply *pb.DeleteRang
 func (broken brokenProof) breaks(cfg *clientv3.Config) {
 	var lastTerm atomic.Uint64
 	cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		if lastTerm.Load() != 0 && isProof(method, req) {
+		if lastTerm.Load() != 0 && IsProof(method, req) {
 			return broken(ctx, lastTerm.Load(), reply.(*pb.DeleteRangeResponse), func(method string, req, reply any) error {
 				return invoke(ctx, method, req, reply, cc, opts...)
 			})
@@ -59,25 +59,25 @@ func (broken brokenProof) breaks(cfg *clientv3.Config) {
 
 func testDeposed(t *testing.T, broken brokenProof) {
 	t.Parallel()
-	inArena(t, 5*time.Second, 0, func(a *arena) {
+	InArena(t, 5*time.Second, 0, func(a *Arena) {
 		if broken != nil {
-			a.mayOverlap()
-			a.config = broken.breaks
+			a.MayOverlap()
+			a.Config = broken.breaks
 		}
 		for _, id := range []string{"a", "b", "c"} {
-			a.join(id, locked.NodeConfig{})
+			a.Join(id, locked.NodeConfig{})
 		}
-		a.startAll()
+		a.StartAll()
 		for range 20 {
-			m := a.awaitLeader()
-			time.Sleep(time.Duration(a.rand().Int64N(int64(a.ttl))))
-			restore := m.link.depose(a.ttl)
-			time.Sleep(3 * a.ttl)
+			m := a.AwaitLeader()
+			time.Sleep(time.Duration(a.Rand().Int64N(int64(a.TTL))))
+			restore := m.Link.Depose(a.TTL)
+			time.Sleep(3 * a.TTL)
 			restore()
-			time.Sleep(a.ttl)
+			time.Sleep(a.TTL)
 		}
-		if overlaps := a.beliefs.overlaps(); (overlaps > 0) != (broken != nil) {
-			a.t.Errorf("%d overlaps", overlaps)
+		if overlaps := a.Beliefs.Overlaps(); (overlaps > 0) != (broken != nil) {
+			a.T.Errorf("%d overlaps", overlaps)
 		}
 	})
 }

@@ -14,19 +14,19 @@ import (
 // counter that leaders add to, and for an election seen as a lock.
 
 // addition is one attempt to add one to a counter: by reading a number, and writing the next one.
-type addition struct {
-	read      int
-	call, end time.Duration
-	answered  bool // it was done; else nobody knows
+type Addition struct {
+	Read      int
+	Call, End time.Duration
+	Answered  bool // it was done; else nobody knows
 }
 
 // additions are all attempts on one counter.
-type additions struct {
+type Additions struct {
 	mu  sync.Mutex
-	all []addition
+	all []Addition
 }
 
-func (l *additions) add(a addition) {
+func (l *Additions) Add(a Addition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, a)
@@ -42,21 +42,21 @@ var counterModel = porcupine.Model{
 
 // linearizable reports whether additions that were done one at a time can have given all answers. Written are the numbers
 // that etcd ever held: what nobody answered was done if it is among them and nobody else was told to have done it.
-func (l *additions) linearizable(written []int) bool {
+func (l *Additions) Linearizable(written []int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	done := map[int]bool{}
 	var ops []porcupine.Operation
 	for _, a := range l.all {
-		if a.answered {
-			done[a.read+1] = true
-			ops = append(ops, porcupine.Operation{Input: a.read, Call: int64(a.call), Return: int64(a.end)})
+		if a.Answered {
+			done[a.Read+1] = true
+			ops = append(ops, porcupine.Operation{Input: a.Read, Call: int64(a.Call), Return: int64(a.End)})
 		}
 	}
 	for _, a := range l.all {
-		if !a.answered && !done[a.read+1] && slices.Contains(written, a.read+1) {
-			done[a.read+1] = true
-			ops = append(ops, porcupine.Operation{Input: a.read, Call: int64(a.call), Return: math.MaxInt64})
+		if !a.Answered && !done[a.Read+1] && slices.Contains(written, a.Read+1) {
+			done[a.Read+1] = true
+			ops = append(ops, porcupine.Operation{Input: a.Read, Call: int64(a.Call), Return: math.MaxInt64})
 		}
 	}
 	return porcupine.CheckOperations(counterModel, ops)
@@ -88,19 +88,19 @@ var lockModel = porcupine.Model{
 
 // isLock reports whether beliefs can be those of the holders of a lock whose tokens grow. Each was gained and lost at an
 // instant.
-func isLock(beliefs []leaderBelief) bool {
+func IsLock(beliefs []Belief) bool {
 	tokens := map[int64]int{}
 	for _, b := range beliefs {
-		tokens[b.token] = 0
+		tokens[b.Token] = 0
 	}
 	for i, token := range slices.Sorted(maps.Keys(tokens)) {
 		tokens[token] = i + 1
 	}
 	var ops []porcupine.Operation
 	for _, b := range beliefs {
-		h := lockState{b.who, tokens[b.token]}
-		ops = append(ops, porcupine.Operation{Input: lockStep{lockState: h}, Call: int64(b.from), Return: int64(b.from)},
-			porcupine.Operation{Input: lockStep{h, true}, Call: int64(b.to), Return: int64(b.to)})
+		h := lockState{b.Who, tokens[b.Token]}
+		ops = append(ops, porcupine.Operation{Input: lockStep{lockState: h}, Call: int64(b.From), Return: int64(b.From)},
+			porcupine.Operation{Input: lockStep{h, true}, Call: int64(b.To), Return: int64(b.To)})
 	}
 	return porcupine.CheckOperations(lockModel, ops)
 }

@@ -5,18 +5,18 @@ import (
 )
 
 func TestIsLock(t *testing.T) {
-	a, b := leaderBelief{"a", 3, 1, 2}, leaderBelief{"b", 7, 2, 4}
+	a, b := Belief{"a", 3, 1, 2}, Belief{"b", 7, 2, 4}
 	for name, c := range map[string]struct {
-		beliefs []leaderBelief
+		beliefs []Belief
 		want    bool
 	}{
-		"one after the other": {[]leaderBelief{a, b}, true},
+		"one after the other": {[]Belief{a, b}, true},
 		"nobody":              {nil, true},
-		"overlap":             {[]leaderBelief{a, {"b", 7, 1, 4}}, false},
-		"token does not grow": {[]leaderBelief{a, {"b", 2, 2, 4}}, false},
-		"the same token":      {[]leaderBelief{a, {"b", 3, 2, 4}}, false},
+		"overlap":             {[]Belief{a, {"b", 7, 1, 4}}, false},
+		"token does not grow": {[]Belief{a, {"b", 2, 2, 4}}, false},
+		"the same token":      {[]Belief{a, {"b", 3, 2, 4}}, false},
 	} {
-		if got := isLock(c.beliefs); got != c.want {
+		if got := IsLock(c.beliefs); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -24,15 +24,15 @@ func TestIsLock(t *testing.T) {
 
 // A thousand handovers in one instant are judged at once.
 func TestIsLockInOneInstant(t *testing.T) {
-	var beliefs []leaderBelief
+	var beliefs []Belief
 	for token := range int64(1000) {
-		beliefs = append(beliefs, leaderBelief{who: string(rune('a' + token%2)), token: token + 1, from: 5, to: 5})
+		beliefs = append(beliefs, Belief{Who: string(rune('a' + token%2)), Token: token + 1, From: 5, To: 5})
 	}
-	if !isLock(beliefs) {
+	if !IsLock(beliefs) {
 		t.Error("not a lock")
 	}
-	beliefs[500].token = beliefs[501].token
-	if isLock(beliefs) {
+	beliefs[500].Token = beliefs[501].Token
+	if IsLock(beliefs) {
 		t.Error("two with one token make a lock")
 	}
 }

@@ -12,46 +12,46 @@ import (
 )
 
 func TestSimAnswerLost(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		r := l.loseAnswer(isWrite)
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		r := l.LoseAnswer(IsWrite)
 		s.wantCode(s.put(c, "k", "1"), codes.Unavailable)
 		s.wantValue("k", "1")
-		s.noError(s.put(c, "k", "2"))
-		if r.hit() != 1 {
-			s.t.Errorf("the rule acted %d times", r.hit())
+		s.NoError(s.put(c, "k", "2"))
+		if r.Hits() != 1 {
+			s.T.Errorf("the rule acted %d times", r.Hits())
 		}
-		s.wantCount(l, isWrite, 2)
+		s.wantCount(l, IsWrite, 2)
 	})
 }
 
 func TestSimLateCommit(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		w := l.withhold(isWrite, errFault)
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		w := l.Withhold(IsWrite, ErrFault)
 		s.wantCode(s.put(c, "k", "late"), codes.Unavailable)
-		s.noError(s.put(c, "k", "early"))
+		s.NoError(s.put(c, "k", "early"))
 		time.Sleep(time.Minute)
 		s.wantValue("k", "early")
-		_, err := w.commit()
-		s.noError(err)
+		_, err := w.Commit()
+		s.NoError(err)
 		s.wantValue("k", "late")
 	})
 }
 
 func TestSimLateCommitAfterDeadline(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		w := l.withhold(isWrite, nil)
-		ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		w := l.Withhold(IsWrite, nil)
+		ctx, cancel := context.WithTimeout(s.T.Context(), 5*time.Second)
 		defer cancel()
 		_, err := c.Txn(ctx).Then(clientv3.OpPut("k", "late")).Commit()
 		s.wantCode(err, codes.DeadlineExceeded)
 		s.wantValue("k", "")
-		reply, err := w.commit()
-		s.noError(err)
+		reply, err := w.Commit()
+		s.NoError(err)
 		if !reply.(*pb.TxnResponse).Succeeded {
-			s.t.Error("the late transaction did not succeed")
+			s.T.Error("the late transaction did not succeed")
 		}
 		s.wantValue("k", "late")
 	})
@@ -59,87 +59,87 @@ func TestSimLateCommitAfterDeadline(t *testing.T) {
 
 // A server that has stopped commits nothing any more.
 func TestSimLateCommitAfterRestart(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		w := l.withhold(isWrite, errFault)
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		w := l.Withhold(IsWrite, ErrFault)
 		s.wantCode(s.put(c, "k", "late"), codes.Unavailable)
-		s.restart(time.Second)
-		if _, err := w.commit(); err == nil {
-			s.t.Error("committed by a server that has stopped")
+		s.Restart(time.Second)
+		if _, err := w.Commit(); err == nil {
+			s.T.Error("committed by a server that has stopped")
 		}
 		s.wantValue("k", "")
 	})
 }
 
 // twice is the luck of a request that comes again.
-func twice(later time.Duration, second bool) luck {
+func twice(later time.Duration, second bool) Luck {
 	return func() (time.Duration, bool) { return later, second }
 }
 
 func TestSimDuplicateAtOnce(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		ctx := s.t.Context()
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		ctx := s.T.Context()
 		for key, second := range map[string]bool{"first": false, "second": true} {
-			r := l.duplicate(isWrite, twice(0, second))
+			r := l.Duplicate(IsWrite, twice(0, second))
 			absent := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
 			put, again := clientv3.OpPut(key, "1"), clientv3.OpPut(key, "2")
 			resp, err := c.Txn(ctx).If(absent).Then(put).Else(again).Commit()
-			s.noError(err)
-			if r.hit() != 1 || resp.Succeeded == second {
-				s.t.Errorf("told the %s answer: %d hits, succeeded: %v", key, r.hit(), resp.Succeeded)
+			s.NoError(err)
+			if r.Hits() != 1 || resp.Succeeded == second {
+				s.T.Errorf("told the %s answer: %d hits, succeeded: %v", key, r.Hits(), resp.Succeeded)
 			}
 			s.wantValue(key, "2")
 		}
-		l.duplicate(byMethod("LeaseGrant"), twice(0, false)) // with an id that etcd chooses
+		l.Duplicate(ByMethod("LeaseGrant"), twice(0, false)) // with an id that etcd chooses
 		granted, err := c.Grant(ctx, 10)
-		s.noError(err)
-		if all, err := s.admin().Leases(ctx); err != nil || len(all.Leases) != 2 {
-			s.t.Errorf("leases: %v, %v, want two", all, err)
+		s.NoError(err)
+		if all, err := s.Admin().Leases(ctx); err != nil || len(all.Leases) != 2 {
+			s.T.Errorf("leases: %v, %v, want two", all, err)
 		}
-		l.duplicate(byMethod("LeaseRevoke"), twice(0, true))
+		l.Duplicate(ByMethod("LeaseRevoke"), twice(0, true))
 		_, err = c.Revoke(ctx, granted.ID)
 		s.wantCode(err, codes.NotFound)
 	})
 }
 
 func TestSimDuplicateLater(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		l.duplicate(isWrite, twice(time.Minute, false))
-		s.noError(s.put(c, "k", "old"))
-		s.noError(s.put(c, "k", "new"))
-		s.restart(time.Second)
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		l.Duplicate(IsWrite, twice(time.Minute, false))
+		s.NoError(s.put(c, "k", "old"))
+		s.NoError(s.put(c, "k", "new"))
+		s.Restart(time.Second)
 		s.wantValue("k", "new")
 		time.Sleep(time.Minute)
 		s.wantValue("k", "old")
 
-		l.duplicate(isWrite, twice(time.Minute, true))
-		start := s.now()
-		s.noError(s.put(c, "k", "slow"))
-		if took := s.now() - start; took < time.Minute {
-			s.t.Errorf("the second answer came after %v", took)
+		l.Duplicate(IsWrite, twice(time.Minute, true))
+		start := s.Now()
+		s.NoError(s.put(c, "k", "slow"))
+		if took := s.Now() - start; took < time.Minute {
+			s.T.Errorf("the second answer came after %v", took)
 		}
 
-		l.duplicate(isWrite, twice(time.Second, false))
-		s.noError(s.put(c, "k", "lost"))
-		s.noError(s.put(c, "k", "new"))
-		s.restart(2 * time.Second) // the second one finds no server
+		l.Duplicate(IsWrite, twice(time.Second, false))
+		s.NoError(s.put(c, "k", "lost"))
+		s.NoError(s.put(c, "k", "new"))
+		s.Restart(2 * time.Second) // the second one finds no server
 		s.wantValue("k", "new")
 	})
 }
 
 func TestSimDuplicateRenewal(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		ctx := s.t.Context()
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		ctx := s.T.Context()
 		granted, err := c.Grant(ctx, 6)
-		s.noError(err)
+		s.NoError(err)
 		_, err = c.Put(ctx, "k", "held", clientv3.WithLease(granted.ID))
-		s.noError(err)
-		l.duplicate(isRenewal, twice(5*time.Second, false))
+		s.NoError(err)
+		l.Duplicate(IsRenewal, twice(5*time.Second, false))
 		_, err = c.KeepAliveOnce(ctx, granted.ID)
-		s.noError(err)
+		s.NoError(err)
 		time.Sleep(10 * time.Second)
 		s.wantValue("k", "held")
 		time.Sleep(2 * time.Second)
@@ -148,75 +148,75 @@ func TestSimDuplicateRenewal(t *testing.T) {
 }
 
 func TestSimWaitersLeaseRevoked(t *testing.T) {
-	inArena(t, 5*time.Second, 3, func(a *arena) {
-		a.startAll()
-		a.settled()
+	InArena(t, 5*time.Second, 3, func(a *Arena) {
+		a.StartAll()
+		a.AwaitSettled()
 		for range 10 {
-			before := a.view()
-			a.revokeWaiting()
-			a.settled()
-			after := a.view()
+			before := a.View()
+			a.RevokeWaiting()
+			a.AwaitSettled()
+			after := a.View()
 			if was, is := before.Queue[1], after.Queue[1]; is.Create <= was.Create || after.Term.Create != before.Term.Create {
-				a.t.Errorf("from %+v to %+v: want one lease less among those that wait, and the same term", before, after)
+				a.T.Errorf("from %+v to %+v: want one lease less among those that wait, and the same term", before, after)
 			}
 		}
 	})
 }
 
 func TestSimFailAndSlow(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		l.fail(byMethod("Txn"), rpctypes.ErrGRPCNoLeader).times(2)
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		l.Fail(ByMethod("Txn"), rpctypes.ErrGRPCNoLeader).Times(2)
 		s.wantCode(s.put(c, "k", "1"), codes.Unavailable)
 		s.wantCode(s.put(c, "k", "1"), codes.Unavailable)
-		always := l.fail(isWrite, nil).always()
+		always := l.Fail(IsWrite, nil).Always()
 		for range 10 {
 			s.wantCode(s.put(c, "k", "1"), codes.Unavailable)
 		}
 		s.wantValue("k", "")
-		always.off()
-		s.noError(s.put(c, "k", "1"))
-		l.fail(byMethod("LeaseGrant"), nil)
-		l.slow(byMethod("LeaseGrant"), 7*time.Second)
-		start := s.now()
-		_, err := c.Grant(s.t.Context(), 10)
-		s.noError(err)
-		s.wantCount(l, byMethod("LeaseGrant"), 2) // clientv3 has repeated the failed one
-		if took := s.now() - start; took < 7*time.Second {
-			s.t.Errorf("the grant took %v", took)
+		always.Off()
+		s.NoError(s.put(c, "k", "1"))
+		l.Fail(ByMethod("LeaseGrant"), nil)
+		l.Slow(ByMethod("LeaseGrant"), 7*time.Second)
+		start := s.Now()
+		_, err := c.Grant(s.T.Context(), 10)
+		s.NoError(err)
+		s.wantCount(l, ByMethod("LeaseGrant"), 2) // clientv3 has repeated the failed one
+		if took := s.Now() - start; took < 7*time.Second {
+			s.T.Errorf("the grant took %v", took)
 		}
 	})
 }
 
 func TestSimStreamFaults(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
 		replies := s.keepAlive(c, "k", 6)
 		<-replies
 		go discard(replies)
-		l.forget()
-		l.loseAnswer(isRenewal)
+		l.Forget()
+		l.LoseAnswer(IsRenewal)
 		time.Sleep(4 * time.Second) // renewed at 2 s, lost, and again 0.5 s later
-		if n := l.count(isRenewal); n < 2 {
-			s.t.Errorf("%d renewals, want another after the lost one", n)
+		if n := l.Count(IsRenewal); n < 2 {
+			s.T.Errorf("%d renewals, want another after the lost one", n)
 		}
-		events := c.Watch(s.t.Context(), "w", clientv3.WithCreatedNotify())
+		events := c.Watch(s.T.Context(), "w", clientv3.WithCreatedNotify())
 		<-events
-		w := l.withhold(isWatchEvent, nil)
-		_, err := s.admin().Put(s.t.Context(), "w", "1")
-		s.noError(err)
-		w.wait()
+		w := l.Withhold(IsWatchEvent, nil)
+		_, err := s.Admin().Put(s.T.Context(), "w", "1")
+		s.NoError(err)
+		w.Wait()
 		time.Sleep(time.Minute)
 		select {
 		case e := <-events:
-			s.t.Error("a withheld event came:", e)
+			s.T.Error("a withheld event came:", e)
 		default:
 		}
-		if n := l.breakStreams(byMethod("Watch"), nil); n != 1 {
-			s.t.Errorf("%d watch streams broken", n)
+		if n := l.BreakStreams(ByMethod("Watch"), nil); n != 1 {
+			s.T.Errorf("%d watch streams broken", n)
 		}
 		if e := <-events; len(e.Events) != 1 { // clientv3 resumes by itself
-			s.t.Errorf("the resumed watch says %v", e)
+			s.T.Errorf("the resumed watch says %v", e)
 		}
 		s.wantValue("k", "held")
 	})

@@ -19,29 +19,29 @@ import (
 // do what it says.
 
 // timedSim is simulate, with the real time it took in the log.
-func timedSim(t *testing.T, f func(s *sim)) {
+func timedSim(t *testing.T, f func(s *Sim)) {
 	t.Helper()
 	start := time.Now()
-	simulate(t, f)
+	Run(t, f)
 	t.Logf("took %v of real time", time.Since(start).Round(time.Millisecond))
 }
 
 // wantValue checks what the server has under key; "" is for nothing.
-func (s *sim) wantValue(key, want string) {
-	s.t.Helper()
-	r, err := s.admin().Get(s.t.Context(), key)
-	s.noError(err)
+func (s *Sim) wantValue(key, want string) {
+	s.T.Helper()
+	r, err := s.Admin().Get(s.T.Context(), key)
+	s.NoError(err)
 	got := ""
 	for _, kv := range r.Kvs {
 		got = string(kv.Value)
 	}
 	if got != want {
-		s.t.Errorf("at %v: %s = %q, want %q", s.now(), key, got, want)
+		s.T.Errorf("at %v: %s = %q, want %q", s.Now(), key, got, want)
 	}
 }
 
-func (s *sim) wantCode(err error, want codes.Code) {
-	s.t.Helper()
+func (s *Sim) wantCode(err error, want codes.Code) {
+	s.T.Helper()
 	var e rpctypes.EtcdError
 	got := status.Code(err)
 	switch {
@@ -51,35 +51,35 @@ func (s *sim) wantCode(err error, want codes.Code) {
 		got = codes.DeadlineExceeded
 	}
 	if got != want {
-		s.t.Errorf("at %v: error %v (%v), want %v", s.now(), err, got, want)
+		s.T.Errorf("at %v: error %v (%v), want %v", s.Now(), err, got, want)
 	}
 }
 
-func (s *sim) wantCount(l *link, m matcher, want int) {
-	s.t.Helper()
-	if n := l.count(m); n != want {
-		s.t.Errorf("%d requests, want %d", n, want)
+func (s *Sim) wantCount(l *Link, m Matcher, want int) {
+	s.T.Helper()
+	if n := l.Count(m); n != want {
+		s.T.Errorf("%d requests, want %d", n, want)
 	}
 }
 
 // put sets key by a transaction. It waits five minutes at most: without a
 // deadline clientv3 waits for a server for ever.
-func (s *sim) put(c *clientv3.Client, key, value string) error {
-	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
+func (s *Sim) put(c *clientv3.Client, key, value string) error {
+	ctx, cancel := context.WithTimeout(s.T.Context(), 5*time.Minute)
 	defer cancel()
 	_, err := c.Txn(ctx).Then(clientv3.OpPut(key, value)).Commit()
 	return err
 }
 
 // keepAlive puts key on a new lease and lets clientv3 renew that until it cannot.
-func (s *sim) keepAlive(c *clientv3.Client, key string, ttl int64) <-chan *clientv3.LeaseKeepAliveResponse {
-	s.t.Helper()
-	g, err := c.Grant(s.t.Context(), ttl)
-	s.noError(err)
-	_, err = c.Put(s.t.Context(), key, "held", clientv3.WithLease(g.ID))
-	s.noError(err)
-	replies, err := c.KeepAlive(s.t.Context(), g.ID)
-	s.noError(err)
+func (s *Sim) keepAlive(c *clientv3.Client, key string, ttl int64) <-chan *clientv3.LeaseKeepAliveResponse {
+	s.T.Helper()
+	g, err := c.Grant(s.T.Context(), ttl)
+	s.NoError(err)
+	_, err = c.Put(s.T.Context(), key, "held", clientv3.WithLease(g.ID))
+	s.NoError(err)
+	replies, err := c.KeepAlive(s.T.Context(), g.ID)
+	s.NoError(err)
 	return replies
 }
 
@@ -89,23 +89,23 @@ func discard[T any](c <-chan T) {
 }
 
 func TestSimLeaseLivesForAnHour(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		s.limit(2 * time.Hour)
-		c, l := s.client("a")
+	timedSim(t, func(s *Sim) {
+		s.Limit(2 * time.Hour)
+		c, l := s.Client("a")
 		go discard(s.keepAlive(c, "k", 6))
 		time.Sleep(time.Hour)
 		s.wantValue("k", "held")
-		if n := l.count(isRenewal); n < 1300 || n > 1900 {
-			s.t.Errorf("%d renewals in an hour, want one each 2 to 2.5 s", n)
+		if n := l.Count(IsRenewal); n < 1300 || n > 1900 {
+			s.T.Errorf("%d renewals in an hour, want one each 2 to 2.5 s", n)
 		}
 	})
 }
 
 func TestSimLeaseExpiresBehindCut(t *testing.T) {
-	for name, cut := range map[string]func(*link){"both": (*link).cut, "up": (*link).cutUp, "severed": (*link).sever} {
+	for name, cut := range map[string]func(*Link){"both": (*Link).Cut, "up": (*Link).CutUp, "severed": (*Link).Sever} {
 		t.Run(name, func(t *testing.T) {
-			timedSim(t, func(s *sim) {
-				c, l := s.client("a")
+			timedSim(t, func(s *Sim) {
+				c, l := s.Client("a")
 				go discard(s.keepAlive(c, "k", 6))
 				time.Sleep(time.Minute)
 				cut(l)
@@ -119,14 +119,14 @@ func TestSimLeaseExpiresBehindCut(t *testing.T) {
 }
 
 func TestSimLeaseLivesThroughShortCut(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
 		go discard(s.keepAlive(c, "k", 6))
 		for range 10 {
 			time.Sleep(10 * time.Second)
-			l.cut()
+			l.Cut()
 			time.Sleep(3 * time.Second)
-			l.heal()
+			l.Heal()
 		}
 		s.wantValue("k", "held")
 	})
@@ -134,109 +134,109 @@ func TestSimLeaseLivesThroughShortCut(t *testing.T) {
 
 // A cut of the way down applies the request and holds the answer.
 func TestSimCutDownHoldsAnswer(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		s.noError(s.put(c, "k", "1"))
-		l.cutDown()
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		s.NoError(s.put(c, "k", "1"))
+		l.CutDown()
 		done := make(chan error, 1)
 		go func() { done <- s.put(c, "k", "2") }()
 		time.Sleep(time.Minute)
 		s.wantValue("k", "2")
 		select {
 		case err := <-done:
-			s.t.Fatal("an answer came through the cut:", err)
+			s.T.Fatal("an answer came through the cut:", err)
 		default:
 		}
-		l.heal()
-		s.noError(<-done)
+		l.Heal()
+		s.NoError(<-done)
 	})
 }
 
 // What was held up behind a cut comes in order, one by one.
 func TestSimDripDrainsQueue(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		s.noError(s.put(c, "k", "0"))
-		events := c.Watch(s.t.Context(), "k")
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		s.NoError(s.put(c, "k", "0"))
+		events := c.Watch(s.T.Context(), "k")
 		time.Sleep(time.Second)
-		l.cutDown()
+		l.CutDown()
 		for i := range 4 {
-			_, err := s.admin().Put(s.t.Context(), "k", fmt.Sprint(i))
-			s.noError(err)
+			_, err := s.Admin().Put(s.T.Context(), "k", fmt.Sprint(i))
+			s.NoError(err)
 			time.Sleep(time.Second)
 		}
-		l.dripDown(10 * time.Second)
-		l.heal()
-		healed := s.now()
+		l.DripDown(10 * time.Second)
+		l.Heal()
+		healed := s.Now()
 		for i := range 4 {
 			e := <-events
-			at := s.now() - healed
+			at := s.Now() - healed
 			if v := string(e.Events[0].Kv.Value); v != fmt.Sprint(i) || at < time.Duration(i)*10*time.Second || at > time.Duration(i+1)*10*time.Second {
-				s.t.Errorf("event %d: value %s, %v after the cut", i, v, at)
+				s.T.Errorf("event %d: value %s, %v after the cut", i, v, at)
 			}
 		}
 	})
 }
 
 func TestSimDripUpDelaysRequest(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		s.noError(s.put(c, "k", "1"))
-		l.dripUp(10 * time.Second)
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		s.NoError(s.put(c, "k", "1"))
+		l.DripUp(10 * time.Second)
 		time.Sleep(time.Minute)
-		start := s.now()
-		s.noError(s.put(c, "k", "2"))
-		if took := s.now() - start; took < 10*time.Second {
-			s.t.Errorf("a put took %v in spite of the drip", took)
+		start := s.Now()
+		s.NoError(s.put(c, "k", "2"))
+		if took := s.Now() - start; took < 10*time.Second {
+			s.T.Errorf("a put took %v in spite of the drip", took)
 		}
 	})
 }
 
 func TestSimDelayKeepsOrder(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		l.delay(time.Millisecond, time.Second)
-		events := c.Watch(s.t.Context(), "k", clientv3.WithCreatedNotify())
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		l.Delay(time.Millisecond, time.Second)
+		events := c.Watch(s.T.Context(), "k", clientv3.WithCreatedNotify())
 		<-events
 		var writer sync.WaitGroup
 		defer writer.Wait()
 		writer.Go(func() {
 			for i := range 100 {
-				time.Sleep(time.Duration(s.rand().Int64N(int64(time.Second))))
-				s.admin().Put(s.t.Context(), "k", fmt.Sprint(i))
+				time.Sleep(time.Duration(s.Rand().Int64N(int64(time.Second))))
+				s.Admin().Put(s.T.Context(), "k", fmt.Sprint(i))
 			}
 		})
 		for i := 0; i < 100; {
 			for _, e := range (<-events).Events {
 				if string(e.Kv.Value) != fmt.Sprint(i) {
-					s.t.Fatalf("event %d has value %s", i, e.Kv.Value)
+					s.T.Fatalf("event %d has value %s", i, e.Kv.Value)
 				}
 				i++
 			}
 		}
-		start := s.now()
-		s.noError(s.put(c, "k", ""))
-		if took := s.now() - start; took < 2*time.Millisecond {
-			s.t.Errorf("a put took %v in spite of the delay", took)
+		start := s.Now()
+		s.NoError(s.put(c, "k", ""))
+		if took := s.Now() - start; took < 2*time.Millisecond {
+			s.T.Errorf("a put took %v in spite of the delay", took)
 		}
 	})
 }
 
 func TestSimResetBreaksConnection(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		s.noError(s.put(c, "k", "1"))
-		l.cutDown()
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		s.NoError(s.put(c, "k", "1"))
+		l.CutDown()
 		done := make(chan error, 1)
 		go func() { done <- s.put(c, "k", "2") }()
 		time.Sleep(time.Minute)
-		l.reset()
+		l.Reset()
 		s.wantCode(<-done, codes.Unavailable)
 		s.wantValue("k", "2")
-		l.heal()
+		l.Heal()
 		time.Sleep(time.Minute)
-		s.noError(s.put(c, "k", "3"))
-		l.sever()
+		s.NoError(s.put(c, "k", "3"))
+		l.Sever()
 		time.Sleep(time.Second)
 		s.wantCode(s.put(c, "k", "4"), codes.DeadlineExceeded)
 		s.wantValue("k", "3")
@@ -244,9 +244,9 @@ func TestSimResetBreaksConnection(t *testing.T) {
 }
 
 func TestSimCounts(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, l := s.client("a")
-		ctx := s.t.Context()
+	timedSim(t, func(s *Sim) {
+		c, l := s.Client("a")
+		ctx := s.T.Context()
 		exists := clientv3.Compare(clientv3.CreateRevision("k"), ">", 0)
 		get, put := clientv3.OpGet("k"), clientv3.OpPut("k", "v")
 		for _, txn := range []clientv3.Txn{
@@ -255,111 +255,111 @@ func TestSimCounts(t *testing.T) {
 			c.Txn(ctx).If(exists).Else(clientv3.OpTxn(nil, []clientv3.Op{put}, nil)),
 		} {
 			_, err := txn.Commit()
-			s.noError(err)
+			s.NoError(err)
 		}
 		_, err := c.Get(ctx, "k")
-		s.noError(err)
+		s.NoError(err)
 		_, err = c.Delete(ctx, "k")
-		s.noError(err)
-		s.wantCount(l, isWrite, 3)
-		s.wantCount(l, isRead, 2)
-		s.wantCount(l, byMethod("Txn"), 3)
-		l.forget()
-		s.wantCount(l, isWrite, 0)
+		s.NoError(err)
+		s.wantCount(l, IsWrite, 3)
+		s.wantCount(l, IsRead, 2)
+		s.wantCount(l, ByMethod("Txn"), 3)
+		l.Forget()
+		s.wantCount(l, IsWrite, 0)
 	})
 }
 
 func TestSimRestart(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, _ := s.client("a")
+	timedSim(t, func(s *Sim) {
+		c, _ := s.Client("a")
 		replies := s.keepAlive(c, "k", 30)
 		go discard(replies)
-		events := c.Watch(s.t.Context(), "w")
+		events := c.Watch(s.T.Context(), "w")
 		time.Sleep(time.Minute)
-		s.restart(10 * time.Second)
+		s.Restart(10 * time.Second)
 		s.wantValue("k", "held")
-		_, err := s.admin().Put(s.t.Context(), "w", "after")
-		s.noError(err)
+		_, err := s.Admin().Put(s.T.Context(), "w", "after")
+		s.NoError(err)
 		if e := <-events; len(e.Events) != 1 || string(e.Events[0].Kv.Value) != "after" {
-			s.t.Errorf("after the restart the watch says %v", e)
+			s.T.Errorf("after the restart the watch says %v", e)
 		}
 		time.Sleep(10 * time.Minute)
 		s.wantValue("k", "held")
-		s.stop()
+		s.Stop()
 		s.wantCode(s.put(c, "k", "x"), codes.DeadlineExceeded)
 	})
 }
 
 func TestSimCompact(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		c, _ := s.client("a")
-		s.noError(s.put(c, "k", "1"))
-		s.noError(s.put(c, "k", "2"))
-		rev := s.compact()
-		e := <-c.Watch(s.t.Context(), "k", clientv3.WithRev(1))
+	timedSim(t, func(s *Sim) {
+		c, _ := s.Client("a")
+		s.NoError(s.put(c, "k", "1"))
+		s.NoError(s.put(c, "k", "2"))
+		rev := s.Compact()
+		e := <-c.Watch(s.T.Context(), "k", clientv3.WithRev(1))
 		if !errors.Is(e.Err(), rpctypes.ErrCompacted) || e.CompactRevision != rev {
-			s.t.Errorf("the watch says %v, compacted at %d, want %d", e.Err(), e.CompactRevision, rev)
+			s.T.Errorf("the watch says %v, compacted at %d, want %d", e.Err(), e.CompactRevision, rev)
 		}
 	})
 }
 
 // Closing must end a simulation in which everything hangs.
 func TestSimClosesWhileHanging(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		a, la := s.client("a")
+	timedSim(t, func(s *Sim) {
+		a, la := s.Client("a")
 		go discard(s.keepAlive(a, "k", 6))
-		la.withhold(isWrite, nil)
+		la.Withhold(IsWrite, nil)
 		go s.put(a, "k", "never")
 		time.Sleep(time.Second)
-		la.cut()
-		b, lb := s.client("b")
-		lb.cut()
+		la.Cut()
+		b, lb := s.Client("b")
+		lb.Cut()
 		go s.put(b, "k", "never")
-		c, lc := s.client("c")
-		lc.dripDown(time.Hour)
+		c, lc := s.Client("c")
+		lc.DripDown(time.Hour)
 		go s.put(c, "k", "never")
 		time.Sleep(time.Second)
 	})
 }
 
 func TestSimHistory(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		h := s.uncheckedHistory("x")
-		good := s.history("good")
-		good.add(leaderBelief{"a", 1, s.now(), s.now() + time.Second})
-		good.add(leaderBelief{"b", 2, s.now() + time.Second, s.now() + time.Hour})
-		h.gain("a", 1)
+	timedSim(t, func(s *Sim) {
+		h := s.UncheckedHistory("x")
+		good := s.History("good")
+		good.Add(Belief{"a", 1, s.Now(), s.Now() + time.Second})
+		good.Add(Belief{"b", 2, s.Now() + time.Second, s.Now() + time.Hour})
+		h.Gain("a", 1)
 		time.Sleep(time.Second)
-		h.lose("a")
-		h.gain("b", 2)
-		if v := h.violations(); len(v) != 0 {
-			s.t.Error("none expected:", v)
+		h.Lose("a")
+		h.Gain("b", 2)
+		if v := h.Violations(); len(v) != 0 {
+			s.T.Error("none expected:", v)
 		}
 		time.Sleep(time.Second)
-		h.gain("c", 2)
+		h.Gain("c", 2)
 		time.Sleep(time.Second)
 		want := []string{
-			fmt.Sprintf("x: two leaders: b (token 2, %v to %v) and c (token 2, %v to %v)", s.now()-2*time.Second, s.now(), s.now()-time.Second, s.now()),
-			fmt.Sprintf("x: token does not grow: b (token 2, %v to %v), then c (token 2, %v to %v)", s.now()-2*time.Second, s.now(), s.now()-time.Second, s.now()),
+			fmt.Sprintf("x: two leaders: b (token 2, %v to %v) and c (token 2, %v to %v)", s.Now()-2*time.Second, s.Now(), s.Now()-time.Second, s.Now()),
+			fmt.Sprintf("x: token does not grow: b (token 2, %v to %v), then c (token 2, %v to %v)", s.Now()-2*time.Second, s.Now(), s.Now()-time.Second, s.Now()),
 		}
-		if v := h.violations(); !slices.Equal(v, want) {
-			s.t.Errorf("got  %q\nwant %q", v, want)
+		if v := h.Violations(); !slices.Equal(v, want) {
+			s.T.Errorf("got  %q\nwant %q", v, want)
 		}
 	})
 }
 
 func TestSimClockSuspend(t *testing.T) {
-	timedSim(t, func(s *sim) {
-		a, b := s.clock(), s.clock()
+	timedSim(t, func(s *Sim) {
+		a, b := s.Clock(), s.Clock()
 		timer := time.NewTimer(time.Minute)
-		a.suspend(time.Hour)
+		a.Suspend(time.Hour)
 		time.Sleep(time.Second)
-		if d := a.Now() - b.Now(); d != time.Hour || b.Now() != s.now() {
-			s.t.Errorf("clocks are %v apart, b is at %v of %v", d, b.Now(), s.now())
+		if d := a.Now() - b.Now(); d != time.Hour || b.Now() != s.Now() {
+			s.T.Errorf("clocks are %v apart, b is at %v of %v", d, b.Now(), s.Now())
 		}
 		select {
 		case <-timer.C:
-			s.t.Error("a timer fired in the suspend")
+			s.T.Error("a timer fired in the suspend")
 		default:
 		}
 	})
@@ -370,12 +370,12 @@ func TestSimParallel(t *testing.T) {
 	for i := range 4 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			timedSim(t, func(s *sim) {
-				c, l := s.client("a")
-				l.delay(0, 100*time.Millisecond)
+			timedSim(t, func(s *Sim) {
+				c, l := s.Client("a")
+				l.Delay(0, 100*time.Millisecond)
 				go discard(s.keepAlive(c, "k", 6))
 				time.Sleep(time.Minute)
-				s.restart(time.Second)
+				s.Restart(time.Second)
 				time.Sleep(time.Minute)
 				s.wantValue("k", "held")
 			})

@@ -42,8 +42,8 @@ var valCtxCh chan struct{}
 func init() { valCtxCh = nil }
 
 // sim is one simulation: a server, its clients and what was seen of them.
-type sim struct {
-	t    *testing.T
+type Sim struct {
+	T    *testing.T
 	dir  string
 	base time.Time
 	rnd  *rand.Rand
@@ -52,14 +52,14 @@ type sim struct {
 	mu        sync.Mutex
 	server    *simServer // nil while stopped
 	clients   []*clientv3.Client
-	links     []*link
-	histories []*leaderHistory
+	links     []*Link
+	histories []*History
 }
 
 // simulate runs f in a bubble against a running server; there, s.t is the test,
 // not t. On the way out it checks the histories and closes all. The bubble panics
 // if a goroutine is left behind.
-func simulate(t *testing.T, f func(s *sim)) {
+func Run(t *testing.T, f func(s *Sim)) {
 	t.Helper()
 	etcdtest.BuiltIn(t)
 	seed := *seedFlag
@@ -69,10 +69,10 @@ func simulate(t *testing.T, f func(s *sim)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("replay the random choices with -run '^%s$' -seed %d", t.Name(), seed)
-		s := &sim{t: t, dir: dir, base: time.Now()}
+		s := &Sim{T: t, dir: dir, base: time.Now()}
 		s.rnd = rand.New(&lockedSource{src: rand.NewPCG(seed, seed)})
 		s.dog = time.AfterFunc(48*time.Hour, s.overdue)
-		s.start()
+		s.Start()
 		defer s.close()
 		f(s)
 	})
@@ -80,41 +80,41 @@ func simulate(t *testing.T, f func(s *sim)) {
 
 // rand is a random source that goroutines may share. The seed fixes the numbers
 // it hands out, not the order in which goroutines ask for them.
-func (s *sim) rand() *rand.Rand { return s.rnd }
+func (s *Sim) Rand() *rand.Rand { return s.rnd }
 
 // now is the simulated time since the start.
-func (s *sim) now() time.Duration { return time.Since(s.base) }
+func (s *Sim) Now() time.Duration { return time.Since(s.base) }
 
 // limit sets how much longer, from now, the simulation may last; 48 hours at first.
-func (s *sim) limit(d time.Duration) { s.dog.Reset(d) }
+func (s *Sim) Limit(d time.Duration) { s.dog.Reset(d) }
 
-func (s *sim) overdue() {
+func (s *Sim) overdue() {
 	debug.SetTraceback("all")
-	panic(fmt.Sprintf("%s: something waits for ever: not done after %v of simulated time", s.t.Name(), s.now()))
+	panic(fmt.Sprintf("%s: something waits for ever: not done after %v of simulated time", s.T.Name(), s.Now()))
 }
 
-func (s *sim) close() {
-	s.t.Helper()
+func (s *Sim) close() {
+	s.T.Helper()
 	defer s.dog.Stop()
 	for _, h := range s.histories {
-		for _, v := range h.violations() {
-			s.t.Error(v)
+		for _, v := range h.Violations() {
+			s.T.Error(v)
 		}
 	}
 	for _, c := range s.clients {
 		c.Close() // a client that the test has closed returns an error: nobody's concern
 	}
 	for _, l := range s.links {
-		l.heal()
-		l.reset()
+		l.Heal()
+		l.Reset()
 	}
-	s.stop()
+	s.Stop()
 }
 
 // client is a new client on a link of its own, closed at the end. The options
 // change its configuration, which is etcd's default but for the log.
-func (s *sim) client(name string, opts ...func(*clientv3.Config)) (*clientv3.Client, *link) {
-	s.t.Helper()
+func (s *Sim) Client(name string, opts ...func(*clientv3.Config)) (*clientv3.Client, *Link) {
+	s.T.Helper()
 	l := newLink(s, name)
 	cfg := clientv3.Config{
 		Endpoints: []string{"passthrough:///" + name},
@@ -129,7 +129,7 @@ func (s *sim) client(name string, opts ...func(*clientv3.Config)) (*clientv3.Cli
 	}
 	c, err := clientv3.New(cfg)
 	if err != nil {
-		s.t.Fatalf("client %s: %v", name, err)
+		s.T.Fatalf("client %s: %v", name, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,19 +139,19 @@ func (s *sim) client(name string, opts ...func(*clientv3.Config)) (*clientv3.Cli
 
 // simClock is a clock for one client. It sees the simulated time, and more of it
 // after suspend.
-type simClock struct {
+type Clock struct {
 	base  time.Time
 	ahead atomic.Int64
 }
 
-var _ clock.Clock = (*simClock)(nil)
+var _ clock.Clock = (*Clock)(nil)
 
-func (s *sim) clock() *simClock        { return &simClock{base: s.base} }
-func (c *simClock) Now() time.Duration { return time.Since(c.base) + time.Duration(c.ahead.Load()) }
+func (s *Sim) Clock() *Clock        { return &Clock{base: s.base} }
+func (c *Clock) Now() time.Duration { return time.Since(c.base) + time.Duration(c.ahead.Load()) }
 
 // suspend puts the clock ahead by d at once: as after a sleep of the machine, in
 // which the timers stood still.
-func (c *simClock) suspend(d time.Duration) { c.ahead.Add(int64(d)) }
+func (c *Clock) Suspend(d time.Duration) { c.ahead.Add(int64(d)) }
 
 type lockedSource struct {
 	mu  sync.Mutex
@@ -165,7 +165,7 @@ func (l *lockedSource) Uint64() uint64 {
 }
 
 // sleep waits, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
+func Sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -180,9 +180,9 @@ func holderOf(k election.Key) string {
 	return id
 }
 
-func (s *sim) noError(err error) {
-	s.t.Helper()
+func (s *Sim) NoError(err error) {
+	s.T.Helper()
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 }

@@ -11,27 +11,27 @@ import (
 )
 
 // leaderBelief is a span of simulated time in which who took itself for the leader.
-type leaderBelief struct {
-	who      string
-	token    int64
-	from, to time.Duration
+type Belief struct {
+	Who      string
+	Token    int64
+	From, To time.Duration
 }
 
-func (b leaderBelief) String() string {
-	return fmt.Sprintf("%s (token %d, %v to %v)", b.who, b.token, b.from, b.to)
+func (b Belief) String() string {
+	return fmt.Sprintf("%s (token %d, %v to %v)", b.Who, b.Token, b.From, b.To)
 }
 
 // leaderHistory is what was believed about one lock. It is checked when the simulation ends.
-type leaderHistory struct {
-	sim  *sim
+type History struct {
+	sim  *Sim
 	name string
 	mu   sync.Mutex
-	past []leaderBelief
-	open map[string]leaderBelief
+	past []Belief
+	open map[string]Belief
 }
 
-func (s *sim) history(name string) *leaderHistory {
-	h := s.uncheckedHistory(name)
+func (s *Sim) History(name string) *History {
+	h := s.UncheckedHistory(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.histories = append(s.histories, h)
@@ -39,66 +39,66 @@ func (s *sim) history(name string) *leaderHistory {
 }
 
 // uncheckedHistory is one whose violations are no failures.
-func (s *sim) uncheckedHistory(name string) *leaderHistory {
-	return &leaderHistory{sim: s, name: name, open: map[string]leaderBelief{}}
+func (s *Sim) UncheckedHistory(name string) *History {
+	return &History{sim: s, name: name, open: map[string]Belief{}}
 }
 
 // gain notes that who believes to lead from now on, lose that it no longer does.
-func (h *leaderHistory) gain(who string, token int64) {
-	h.lose(who)
+func (h *History) Gain(who string, token int64) {
+	h.Lose(who)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.open[who] = leaderBelief{who: who, token: token, from: h.sim.now()}
+	h.open[who] = Belief{Who: who, Token: token, From: h.sim.Now()}
 }
 
-func (h *leaderHistory) lose(who string) {
+func (h *History) Lose(who string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if b, ok := h.open[who]; ok {
 		delete(h.open, who)
-		b.to = h.sim.now()
+		b.To = h.sim.Now()
 		h.past = append(h.past, b)
 	}
 }
 
 // add notes a belief whose span the caller knows: say, up to a deadline.
-func (h *leaderHistory) add(b leaderBelief) {
+func (h *History) Add(b Belief) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.past = append(h.past, b)
 }
 
 // beliefs returns all beliefs by their start. Those still held end now.
-func (h *leaderHistory) beliefs() []leaderBelief {
+func (h *History) Beliefs() []Belief {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := slices.Clone(h.past)
 	for _, b := range h.open {
-		b.to = h.sim.now()
+		b.To = h.sim.Now()
 		all = append(all, b)
 	}
-	slices.SortFunc(all, func(a, b leaderBelief) int {
-		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.token, b.token))
+	slices.SortFunc(all, func(a, b Belief) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Token, b.Token))
 	})
 	return all
 }
 
 // violations names every belief that began before an earlier one ended, and
 // every token that did not grow. Beliefs may touch: much happens in one instant.
-func (h *leaderHistory) violations() []string {
+func (h *History) Violations() []string {
 	var found []string
-	var longest, highest leaderBelief // of the earlier ones: ends last, has the highest token
-	for i, b := range h.beliefs() {
-		if i > 0 && longest.to > b.from {
+	var longest, highest Belief // of the earlier ones: ends last, has the highest token
+	for i, b := range h.Beliefs() {
+		if i > 0 && longest.To > b.From {
 			found = append(found, fmt.Sprintf("%s: two leaders: %v and %v", h.name, longest, b))
 		}
-		if i > 0 && highest.token >= b.token {
+		if i > 0 && highest.Token >= b.Token {
 			found = append(found, fmt.Sprintf("%s: token does not grow: %v, then %v", h.name, highest, b))
 		}
-		if i == 0 || b.to > longest.to {
+		if i == 0 || b.To > longest.To {
 			longest = b
 		}
-		if i == 0 || b.token > highest.token {
+		if i == 0 || b.Token > highest.Token {
 			highest = b
 		}
 	}
@@ -106,8 +106,8 @@ func (h *leaderHistory) violations() []string {
 }
 
 // overlaps counts the beliefs that began before an earlier one had ended.
-func (h *leaderHistory) overlaps() (n int) {
-	for _, v := range h.violations() {
+func (h *History) Overlaps() (n int) {
+	for _, v := range h.Violations() {
 		if strings.Contains(v, "two leaders") {
 			n++
 		}

@@ -16,24 +16,24 @@ type deposed struct {
 }
 
 // depose lasts until restore, which ends what was under way.
-func (l *link) depose(ttl time.Duration) (restore func()) {
+func (l *Link) Depose(ttl time.Duration) (restore func()) {
 	d := &deposed{ttl: ttl, over: make(chan struct{})}
 	l.change(func() { l.deposed = d })
 	return func() {
 		l.change(func() { l.deposed = nil })
 		close(d.over)
-		l.reset()
+		l.Reset()
 	}
 }
 
-func (l *link) isDeposed() *deposed {
+func (l *Link) isDeposed() *deposed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.deposed
 }
 
 // pass holds a message back for as long as it lasts, unless it is one that a deposed leader answers.
-func (d *deposed) pass(ctx context.Context, msg any, apply applier) (any, error) {
+func (d *deposed) pass(ctx context.Context, msg any, apply Apply) (any, error) {
 	if _, read := msg.(*pb.MemberListRequest); read {
 		return apply(ctx)
 	}
@@ -41,14 +41,14 @@ func (d *deposed) pass(ctx context.Context, msg any, apply applier) (any, error)
 	case <-d.over:
 	case <-ctx.Done():
 	}
-	return nil, errFault
+	return nil, ErrFault
 }
 
 // acknowledge answers a renewal without making it.
 func (d *deposed) acknowledge(s *faultyStream, m *pb.LeaseKeepAliveRequest) error {
 	srv := s.link.sim.running()
 	if srv == nil {
-		return errFault
+		return ErrFault
 	}
 	header := &pb.ResponseHeader{RaftTerm: srv.etcd.Term()}
 	return s.ServerStream.SendMsg(&pb.LeaseKeepAliveResponse{Header: header, ID: m.ID, TTL: int64(d.ttl / time.Second)})

@@ -17,38 +17,38 @@ import (
 
 // errFault is what a client gets of a fault that names no error of its own: like
 // a broken connection, it tells nothing about the outcome.
-var errFault = status.Error(codes.Unavailable, "simulated fault")
+var ErrFault = status.Error(codes.Unavailable, "simulated fault")
 
 // faultRule is a fault on the messages that match. Of several rules the oldest acts.
 // A rule acts once, unless times says more.
-type faultRule struct {
-	link  *link
-	match matcher
-	act   action
+type Rule struct {
+	link  *Link
+	match Matcher
+	act   Action
 	left  int
 	hits  int
 }
 
 // applier lets a message through to etcd, action is what becomes of one.
 type (
-	applier func(ctx context.Context) (any, error)
-	action  func(ctx context.Context, msg any, apply applier) (any, error)
+	Apply  func(ctx context.Context) (any, error)
+	Action func(ctx context.Context, msg any, apply Apply) (any, error)
 )
 
-func (l *link) rule(m matcher, act action) *faultRule {
-	r := &faultRule{link: l, match: m, act: act, left: 1}
+func (l *Link) Rule(m Matcher, act Action) *Rule {
+	r := &Rule{link: l, match: m, act: act, left: 1}
 	l.change(func() { l.rules = append(l.rules, r) })
 	return r
 }
 
 // times lets the rule act on the next n messages; always, until off.
-func (r *faultRule) times(n int) *faultRule { r.link.change(func() { r.left = n }); return r }
+func (r *Rule) Times(n int) *Rule { r.link.change(func() { r.left = n }); return r }
 
-func (r *faultRule) always() *faultRule { return r.times(1 << 62) }
-func (r *faultRule) off()               { r.times(0) }
+func (r *Rule) Always() *Rule { return r.Times(1 << 62) }
+func (r *Rule) Off()          { r.Times(0) }
 
 // hit tells how often the rule has acted.
-func (r *faultRule) hit() int {
+func (r *Rule) Hits() int {
 	r.link.mu.Lock()
 	defer r.link.mu.Unlock()
 	return r.hits
@@ -56,24 +56,24 @@ func (r *faultRule) hit() int {
 
 // fail turns the next matching message away with err, or errFault. On a stream
 // it ends the stream.
-func (l *link) fail(m matcher, err error) *faultRule {
+func (l *Link) Fail(m Matcher, err error) *Rule {
 	if err == nil {
-		err = errFault
+		err = ErrFault
 	}
-	return l.rule(m, func(context.Context, any, applier) (any, error) { return nil, err })
+	return l.Rule(m, func(context.Context, any, Apply) (any, error) { return nil, err })
 }
 
 // loseAnswer applies the next matching request, and tells the client errFault.
-func (l *link) loseAnswer(m matcher) *faultRule {
-	return l.rule(m, func(ctx context.Context, _ any, apply applier) (any, error) {
+func (l *Link) LoseAnswer(m Matcher) *Rule {
+	return l.Rule(m, func(ctx context.Context, _ any, apply Apply) (any, error) {
 		apply(context.WithoutCancel(ctx))
-		return nil, errFault
+		return nil, ErrFault
 	})
 }
 
 // slow holds the next matching message up for d.
-func (l *link) slow(m matcher, d time.Duration) *faultRule {
-	return l.rule(m, func(ctx context.Context, _ any, apply applier) (any, error) {
+func (l *Link) Slow(m Matcher, d time.Duration) *Rule {
+	return l.Rule(m, func(ctx context.Context, _ any, apply Apply) (any, error) {
 		select {
 		case <-time.After(d):
 			return apply(ctx)
@@ -84,13 +84,13 @@ func (l *link) slow(m matcher, d time.Duration) *faultRule {
 }
 
 // luck decides of one request when it comes again, and whether its client is told the second answer.
-type luck func() (later time.Duration, second bool)
+type Luck func() (later time.Duration, second bool)
 
 // duplicate lets the next matching request, which must be a repeatable one, reach etcd twice, as by a proxy that sends it
 // again: at once, or later and at the server that runs then. Its client is told the first answer, or waits for the second.
 // A renewal has but one: replies on a stream carry no number, and a second one would be taken for the next one's.
-func (l *link) duplicate(m matcher, luck luck) *faultRule {
-	return l.rule(m, func(ctx context.Context, msg any, apply applier) (any, error) {
+func (l *Link) Duplicate(m Matcher, luck Luck) *Rule {
+	return l.Rule(m, func(ctx context.Context, msg any, apply Apply) (any, error) {
 		copied := proto.Clone(msg.(proto.Message)) // etcd's handlers may write into the message
 		later, second := luck()
 		reply, err := apply(ctx)
@@ -120,9 +120,9 @@ func (l *link) duplicate(m matcher, luck luck) *faultRule {
 }
 
 // withheldRequest is one request kept back.
-type withheldRequest struct {
-	link   *link
-	caught chan struct{}
+type Withheld struct {
+	link   *Link
+	Caught chan struct{}
 	apply  func() (any, error)
 	once   sync.Once
 	done   chan struct{}
@@ -133,11 +133,11 @@ type withheldRequest struct {
 // withhold keeps the next matching request back until commit. Its client is told
 // err at once; if err is nil it hears nothing before commit, and its own deadline
 // may pass. A message of a stream can only be withheld with a nil err.
-func (l *link) withhold(m matcher, err error) *withheldRequest {
-	w := &withheldRequest{link: l, caught: make(chan struct{}), done: make(chan struct{})}
-	l.rule(m, func(ctx context.Context, _ any, apply applier) (any, error) {
+func (l *Link) Withhold(m Matcher, err error) *Withheld {
+	w := &Withheld{link: l, Caught: make(chan struct{}), done: make(chan struct{})}
+	l.Rule(m, func(ctx context.Context, _ any, apply Apply) (any, error) {
 		w.apply = func() (any, error) { return apply(context.WithoutCancel(ctx)) }
-		close(w.caught)
+		close(w.Caught)
 		if err != nil {
 			return nil, err
 		}
@@ -152,21 +152,21 @@ func (l *link) withhold(m matcher, err error) *withheldRequest {
 }
 
 // wait waits until a request was caught; after an hour the test fails.
-func (w *withheldRequest) wait() {
+func (w *Withheld) Wait() {
 	select {
-	case <-w.caught:
+	case <-w.Caught:
 	case <-time.After(time.Hour):
-		w.link.sim.t.Errorf("link %s: nothing to withhold came in an hour", w.link.name)
+		w.link.sim.T.Errorf("link %s: nothing to withhold came in an hour", w.link.name)
 	}
 }
 
 // commit applies the request, though its client may have gone, and returns what
 // etcd answered. It waits for the request first.
-func (w *withheldRequest) commit() (any, error) {
-	w.wait()
+func (w *Withheld) Commit() (any, error) {
+	w.Wait()
 	w.once.Do(func() {
 		if w.apply == nil {
-			w.err = errFault
+			w.err = ErrFault
 			return
 		}
 		w.reply, w.err = w.apply()
@@ -176,36 +176,36 @@ func (w *withheldRequest) commit() (any, error) {
 }
 
 // seenRequest is one that reached the server. On streams each message is one.
-type seenRequest struct {
-	at     time.Duration
-	method string
-	msg    proto.Message
+type Request struct {
+	At     time.Duration
+	Method string
+	Msg    proto.Message
 }
 
 // requests returns the matching requests since the start or the last forget, with
 // those that a rule turned away and with clientv3's own retries.
-func (l *link) requests(m matcher) []seenRequest {
+func (l *Link) Requests(m Matcher) []Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var found []seenRequest
+	var found []Request
 	for _, r := range l.seen {
-		if m(r.method, r.msg) {
+		if m(r.Method, r.Msg) {
 			found = append(found, r)
 		}
 	}
 	return found
 }
 
-func (l *link) count(m matcher) int { return len(l.requests(m)) }
-func (l *link) forget()             { l.change(func() { l.seen = nil }) }
+func (l *Link) Count(m Matcher) int { return len(l.Requests(m)) }
+func (l *Link) Forget()             { l.change(func() { l.seen = nil }) }
 
 // pick notes a request and returns what the rules want done with the message.
-func (l *link) pick(method string, msg any, isRequest bool) action {
+func (l *Link) pick(method string, msg any, isRequest bool) Action {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if isRequest {
 		// A copy: etcd's handlers may write into the message.
-		l.seen = append(l.seen, seenRequest{l.sim.now(), method, proto.Clone(msg.(proto.Message))})
+		l.seen = append(l.seen, Request{l.sim.Now(), method, proto.Clone(msg.(proto.Message))})
 	}
 	if l.deposed != nil {
 		return l.deposed.pass
@@ -217,5 +217,5 @@ func (l *link) pick(method string, msg any, isRequest bool) action {
 			return r.act
 		}
 	}
-	return func(ctx context.Context, _ any, apply applier) (any, error) { return apply(ctx) }
+	return func(ctx context.Context, _ any, apply Apply) (any, error) { return apply(ctx) }
 }

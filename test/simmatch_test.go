@@ -10,24 +10,24 @@ import (
 
 // matcher picks messages: requests, and on streams the replies as well. The
 // method is the last part of gRPC's name: "Txn", "LeaseKeepAlive", ...
-type matcher func(method string, msg any) bool
+type Matcher func(method string, msg any) bool
 
-func byMethod(name string) matcher { return func(m string, _ any) bool { return m == name } }
+func ByMethod(name string) Matcher { return func(m string, _ any) bool { return m == name } }
 
 // isProof matches what proves renewals and grants.
-func isProof(_ string, msg any) bool {
+func IsProof(_ string, msg any) bool {
 	m, ok := msg.(*pb.DeleteRangeRequest)
 	return ok && strings.HasSuffix(string(m.GetKey()), election.ProofKey(""))
 }
 
 // isWrite matches what costs a raft entry in the key space, but for proofs: a
 // transaction with a put or delete in either branch does, whichever is taken.
-func isWrite(_ string, msg any) bool {
+func IsWrite(_ string, msg any) bool {
 	switch m := msg.(type) {
 	case *pb.PutRequest:
 		return true
 	case *pb.DeleteRangeRequest:
-		return !isProof("", msg)
+		return !IsProof("", msg)
 	case *pb.TxnRequest:
 		return anyWrite(m.GetSuccess()) || anyWrite(m.GetFailure())
 	}
@@ -37,7 +37,7 @@ func isWrite(_ string, msg any) bool {
 func anyWrite(ops []*pb.RequestOp) bool {
 	for _, op := range ops {
 		t := op.GetRequestTxn()
-		if op.GetRequestPut() != nil || op.GetRequestDeleteRange() != nil || t != nil && isWrite("", t) {
+		if op.GetRequestPut() != nil || op.GetRequestDeleteRange() != nil || t != nil && IsWrite("", t) {
 			return true
 		}
 	}
@@ -45,24 +45,24 @@ func anyWrite(ops []*pb.RequestOp) bool {
 }
 
 // isRead matches ranges and transactions that only read.
-func isRead(_ string, msg any) bool {
+func IsRead(_ string, msg any) bool {
 	_, get := msg.(*pb.RangeRequest)
 	_, txn := msg.(*pb.TxnRequest)
-	return get || txn && !isWrite("", msg)
+	return get || txn && !IsWrite("", msg)
 }
 
-func isRenewal(_ string, msg any) bool {
+func IsRenewal(_ string, msg any) bool {
 	_, ok := msg.(*pb.LeaseKeepAliveRequest)
 	return ok
 }
 
-func isWatchEvent(_ string, msg any) bool {
+func IsWatchEvent(_ string, msg any) bool {
 	m, ok := msg.(*pb.WatchResponse)
 	return ok && len(m.GetEvents()) > 0
 }
 
 // isRepeatable matches the requests that duplicate can send twice.
-func isRepeatable(_ string, msg any) bool {
+func IsRepeatable(_ string, msg any) bool {
 	switch msg.(type) {
 	case *pb.TxnRequest, *pb.PutRequest, *pb.DeleteRangeRequest, *pb.RangeRequest,
 		*pb.LeaseGrantRequest, *pb.LeaseRevokeRequest, *pb.LeaseKeepAliveRequest:

@@ -33,14 +33,14 @@ type simServer struct {
 }
 
 // running is the server, or nil while there is none.
-func (s *sim) running() *simServer {
+func (s *Sim) running() *simServer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.server
 }
 
 // enter gives the server to a request that comes beside gRPC, or nil while there is none: it runs until done.
-func (s *sim) enter() (srv *simServer, done func()) {
+func (s *Sim) enter() (srv *simServer, done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.server == nil {
@@ -52,16 +52,16 @@ func (s *sim) enter() (srv *simServer, done func()) {
 
 // start starts the server and returns once it takes requests, after about one
 // simulated second: its election.
-func (s *sim) start() {
-	s.t.Helper()
-	etcd, err := etcdserver.NewServer(simServerConfig(s.dir))
+func (s *Sim) Start() {
+	s.T.Helper()
+	etcd, err := etcdserver.NewServer(serverConfig(s.dir))
 	if err != nil {
-		s.t.Fatalf("etcd: %v", err)
+		s.T.Fatalf("etcd: %v", err)
 	}
 	etcd.Start()
 	<-etcd.ReadyNotify()
 	srv := &simServer{etcd: etcd, listener: newSimListener(), admin: v3client.New(etcd), served: make(chan struct{})}
-	srv.grpc = v3rpc.Server(etcd, nil, nil, simGRPCOptions()...)
+	srv.grpc = v3rpc.Server(etcd, nil, nil, serverOptions()...)
 	go func() {
 		defer close(srv.served)
 		_ = srv.grpc.Serve(srv.listener) // fails when the listener closes
@@ -77,7 +77,7 @@ func (s *sim) start() {
 // stop ends the server, connections first. Clients dial again by themselves and
 // are refused until start; their requests wait for a connection, as long as their
 // contexts let them. A client behind a cut learns of the stop when healed.
-func (s *sim) stop() {
+func (s *Sim) Stop() {
 	s.mu.Lock()
 	srv := s.server
 	s.server = nil
@@ -94,16 +94,16 @@ func (s *sim) stop() {
 
 // restart stops the server, waits, and starts it again on the same data. gRPC
 // clients wait between two dials, longer each time, up to two minutes.
-func (s *sim) restart(downFor time.Duration) {
-	s.t.Helper()
-	s.stop()
+func (s *Sim) Restart(downFor time.Duration) {
+	s.T.Helper()
+	s.Stop()
 	time.Sleep(downFor)
-	s.start()
+	s.Start()
 }
 
 // admin is a client inside the server, which no fault reaches: for edits by
 // hand and for checks. It lives until the server stops.
-func (s *sim) admin() *clientv3.Client {
+func (s *Sim) Admin() *clientv3.Client {
 	srv := s.running()
 	if srv == nil {
 		panic("sim: no admin while the server is stopped")
@@ -112,21 +112,21 @@ func (s *sim) admin() *clientv3.Client {
 }
 
 // compact drops all history before the current revision and returns that.
-func (s *sim) compact() int64 {
-	s.t.Helper()
-	c := s.admin()
-	r, err := c.Get(s.t.Context(), "compact")
+func (s *Sim) Compact() int64 {
+	s.T.Helper()
+	c := s.Admin()
+	r, err := c.Get(s.T.Context(), "compact")
 	if err == nil {
-		_, err = c.Compact(s.t.Context(), r.Header.Revision, clientv3.WithCompactPhysical())
+		_, err = c.Compact(s.T.Context(), r.Header.Revision, clientv3.WithCompactPhysical())
 	}
 	if err != nil {
-		s.t.Fatalf("compact: %v", err)
+		s.T.Fatalf("compact: %v", err)
 	}
 	return r.Header.Revision
 }
 
 // simServerConfig is what etcd runs with by default, on one member without peers.
-func simServerConfig(dir string) config.ServerConfig {
+func serverConfig(dir string) config.ServerConfig {
 	def := embed.NewConfig()
 	urls := types.MustNewURLs([]string{"http://127.0.0.1:1"}) // never opened
 	return config.ServerConfig{
@@ -149,7 +149,7 @@ func simServerConfig(dir string) config.ServerConfig {
 // simGRPCOptions are embed's, with the faults behind etcd's own interceptors. The
 // enforcement policy matters: under gRPC's default a client that pings more than
 // once in five minutes is thrown out.
-func simGRPCOptions() []grpc.ServerOption {
+func serverOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: embed.DefaultGRPCKeepAliveMinTime}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -162,10 +162,10 @@ func simGRPCOptions() []grpc.ServerOption {
 }
 
 // serve lets a request reach the server that runs now, if one does, beside all connections.
-func (s *sim) serve(ctx context.Context, msg proto.Message) (any, error) {
+func (s *Sim) serve(ctx context.Context, msg proto.Message) (any, error) {
 	srv, done := s.enter()
 	if srv == nil {
-		return nil, errFault
+		return nil, ErrFault
 	}
 	defer done()
 	kv, leases := v3rpc.NewQuotaKVServer(srv.etcd), v3rpc.NewQuotaLeaseServer(srv.etcd)

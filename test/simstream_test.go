@@ -33,7 +33,7 @@ func faultStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, han
 // faultyStream passes the messages of a stream through the rules.
 type faultyStream struct {
 	grpc.ServerStream
-	link   *link
+	link   *Link
 	method string
 	ctx    context.Context
 	kill   context.CancelCauseFunc
@@ -93,9 +93,9 @@ func (s *faultyStream) pass(m any, isRequest bool) error {
 	return nil
 }
 
-func linkOf(ctx context.Context) *link {
+func linkOf(ctx context.Context) *Link {
 	p, _ := peer.FromContext(ctx)
-	return p.Addr.(linkAddr).link
+	return p.Addr.(linkAddr).Link
 }
 
 func shortMethod(fullMethod string) string {
@@ -104,9 +104,9 @@ func shortMethod(fullMethod string) string {
 
 // breakStreams ends the open streams of the method with err, or errFault, and
 // tells how many there were. The connection and other requests stay.
-func (l *link) breakStreams(m matcher, err error) int {
+func (l *Link) BreakStreams(m Matcher, err error) int {
 	if err == nil {
-		err = errFault
+		err = ErrFault
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
