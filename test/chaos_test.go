@@ -5,10 +5,12 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/samcday/locked/test/sim"
 )
 
 // inArenas are elections under faults that differ in their TTL and their number of members.
-func inArenas(t *testing.T, n int, f func(a *Arena)) {
+func inArenas(t *testing.T, n int, f func(a *sim.Arena)) {
 	switch {
 	case testing.Short():
 		n = 1
@@ -18,19 +20,19 @@ func inArenas(t *testing.T, n int, f func(a *Arena)) {
 	for round := range n {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
-			InArena(t, time.Duration(3+round%3)*time.Second, 2+round%3, f)
+			sim.InArena(t, time.Duration(3+round%3)*time.Second, 2+round%3, f)
 		})
 	}
 }
 
 // All laws at once, under faults of every kind.
 func TestLawsUnderFaults(t *testing.T) {
-	inArenas(t, 8, func(a *Arena) { a.UnderFaults(Faults, 150) })
+	inArenas(t, 8, func(a *sim.Arena) { a.UnderFaults(sim.Faults, 150) })
 }
 
 // The lease of a leader is revoked by hand, too. Then two may believe to lead: that is the one thing that is given up.
 func TestLawsUnderRevocations(t *testing.T) {
-	revoked := Fault{"lease revoked", func(a *Arena, m *Member) {
+	revoked := sim.Fault{Name: "lease revoked", Do: func(a *sim.Arena, m *sim.Member) {
 		if a.Rand().IntN(2) == 0 {
 			m.Link.CutDown() // it does not hear of it
 		}
@@ -38,8 +40,8 @@ func TestLawsUnderRevocations(t *testing.T) {
 		a.Pause(2)
 		m.Link.Heal()
 	}}
-	all := slices.Concat(Faults, slices.Repeat([]Fault{revoked}, len(Faults)))
-	inArenas(t, 4, func(a *Arena) {
+	all := slices.Concat(sim.Faults, slices.Repeat([]sim.Fault{revoked}, len(sim.Faults)))
+	inArenas(t, 4, func(a *sim.Arena) {
 		a.MayOverlap()
 		a.UnderFaults(all, 150)
 		overlaps := a.Beliefs.Overlaps()

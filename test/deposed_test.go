@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/test/sim"
 )
 
 // Law 2: a member of etcd that was deposed prolongs no leadership, whatever it acknowledges and answers: what proves a renewal
@@ -44,7 +45,7 @@ type brokenProof func(ctx context.Context, lastTerm uint64, reply *pb.DeleteRang
 func (broken brokenProof) breaks(cfg *clientv3.Config) {
 	var lastTerm atomic.Uint64
 	cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		if lastTerm.Load() != 0 && IsProof(method, req) {
+		if lastTerm.Load() != 0 && sim.IsProof(method, req) {
 			return broken(ctx, lastTerm.Load(), reply.(*pb.DeleteRangeResponse), func(method string, req, reply any) error {
 				return invoke(ctx, method, req, reply, cc, opts...)
 			})
@@ -59,7 +60,7 @@ func (broken brokenProof) breaks(cfg *clientv3.Config) {
 
 func testDeposed(t *testing.T, broken brokenProof) {
 	t.Parallel()
-	InArena(t, 5*time.Second, 0, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 0, func(a *sim.Arena) {
 		if broken != nil {
 			a.MayOverlap()
 			a.Config = broken.breaks

@@ -22,16 +22,17 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/test/sim"
 )
 
 // What drives elections: the loop, renewals, and what may stand in their way.
 
 // A listing of a lease's keys that is not answered costs no leadership.
 func TestListingUnanswered(t *testing.T) {
-	InArena(t, locked.DefaultTTL, 2, func(a *Arena) {
+	sim.InArena(t, locked.DefaultTTL, 2, func(a *sim.Arena) {
 		a.StartAll()
 		m := a.AwaitLeader()
-		r := m.Link.Slow(ByMethod("LeaseTimeToLive"), time.Hour).Always()
+		r := m.Link.Slow(sim.ByMethod("LeaseTimeToLive"), time.Hour).Always()
 		time.Sleep(5 * time.Minute)
 		if r.Hits() < 5 {
 			a.T.Errorf("%d listings in 5 minutes", r.Hits())
@@ -60,7 +61,7 @@ func (m missing) RecvMsg(msg any) error {
 // A leader of etcd that does not know a lease yet, as a new one may not, ends no term. One that does not know it any more does.
 func TestLeaseMissedOnce(t *testing.T) {
 	for times, lost := range map[int64]bool{1: false, 2: true} {
-		InArena(t, 5*time.Second, 0, func(a *Arena) {
+		sim.InArena(t, 5*time.Second, 0, func(a *sim.Arena) {
 			var left atomic.Int64
 			a.Config = func(cfg *clientv3.Config) {
 				cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -85,8 +86,8 @@ func TestLeaseMissedOnce(t *testing.T) {
 // Law 13: no lease outlives the loop that would have to tell of its end. When that stands still, the work is told to end in time,
 // and somebody else is elected.
 func TestLaw13LoopStandsStill(t *testing.T) {
-	InArena(t, 5*time.Second, 2, func(a *Arena) {
-		works := map[*Member]*atomic.Int64{} // how much of it goes on
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
+		works := map[*sim.Member]*atomic.Int64{} // how much of it goes on
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{}, len(a.Members))
 		for _, m := range a.Members {
@@ -145,11 +146,11 @@ func (s stuckHandler) WithGroup(string) slog.Handler             { return s }
 
 // A log handler that never returns changes nothing about any election.
 func TestStuckLogHandler(t *testing.T) {
-	Run(t, func(s *Sim) {
+	sim.Run(t, func(s *sim.Sim) {
 		stuck := stuckHandler{make(chan struct{})}
 		defer close(stuck.free)
 		lockers, nodes := [2]*locked.Locker{}, [2]*locked.Node{}
-		var link *Link
+		var link *sim.Link
 		for i := range lockers {
 			client, l := s.LockedClient(fmt.Sprint("c", i), nil)
 			if i == 0 {
@@ -187,15 +188,15 @@ func TestStuckLogHandler(t *testing.T) {
 
 // A transfer that was obeyed returns, although renewals of its request are not answered.
 func TestTransferWithoutRenewals(t *testing.T) {
-	InArena(t, time.Minute, 2, func(a *Arena) {
+	sim.InArena(t, time.Minute, 2, func(a *sim.Arena) {
 		a.StartAll()
 		m := a.AwaitLeader()
 		client, link := a.LockedClient("asks", nil)
 		l, err := locked.NewFromClient(client)
 		a.NoError(err)
-		link.Slow(IsRenewal, time.Hour).Always()
-		a.Members[1].Link.Slow(IsWrite, 0) // nothing: so that what follows is the leader's alone
-		m.Link.Slow(IsWrite, 4*time.Second)
+		link.Slow(sim.IsRenewal, time.Hour).Always()
+		a.Members[1].Link.Slow(sim.IsWrite, 0) // nothing: so that what follows is the leader's alone
+		m.Link.Slow(sim.IsWrite, 4*time.Second)
 		begun := a.Now()
 		a.NoError(l.Transfer(context.Background(), a.Path, ""))
 		if took := a.Now() - begun; took < 2*time.Second || took > 5*time.Second {
@@ -224,7 +225,7 @@ func TestWrappedClient(t *testing.T) {
 
 // A revision that is read just before the next heartbeat leaves etcd no time to tell of its progress: no watch is stalled by that.
 func TestLateHeartbeatIsNoStall(t *testing.T) {
-	InArena(t, 4*time.Second, 1, func(a *Arena) {
+	sim.InArena(t, 4*time.Second, 1, func(a *sim.Arena) {
 		a.StartAll()
 		m := a.AwaitLeader()
 		const way = 5 * time.Millisecond
@@ -232,7 +233,7 @@ func TestLateHeartbeatIsNoStall(t *testing.T) {
 		time.Sleep(a.TTL)
 		m.Link.Forget()
 		for range 50 {
-			m.Link.Slow(ByMethod("Range"), election.Period(a.TTL)-3*way)
+			m.Link.Slow(sim.ByMethod("Range"), election.Period(a.TTL)-3*way)
 			_, err := a.Admin().Put(context.Background(), "/beside", "x")
 			a.NoError(err)
 			time.Sleep(election.Period(a.TTL))
@@ -249,14 +250,14 @@ func TestLateHeartbeatIsNoStall(t *testing.T) {
 
 // A stalled watch does not go unseen for longer because the TTL is long.
 func TestStallIsSeenWithLongTTL(t *testing.T) {
-	InArena(t, time.Hour, 2, func(a *Arena) {
+	sim.InArena(t, time.Hour, 2, func(a *sim.Arena) {
 		a.StartAll()
 		m := a.AwaitLeader()
 		other := a.Members[0]
 		if m == other {
 			other = a.Members[1]
 		}
-		r := other.Link.Slow(func(method string, msg any) bool { return IsWatchEvent(method, msg) }, 24*time.Hour).Always()
+		r := other.Link.Slow(func(method string, msg any) bool { return sim.IsWatchEvent(method, msg) }, 24*time.Hour).Always()
 		stopped := a.Now()
 		m.Stop()
 		time.Sleep(time.Second)
@@ -270,9 +271,9 @@ func TestStallIsSeenWithLongTTL(t *testing.T) {
 
 // A Lead in a long outage keeps nothing of each of its attempts.
 func TestLeadInLongOutage(t *testing.T) {
-	InArena(t, 5*time.Second, 1, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 1, func(a *sim.Arena) {
 		m := a.Members[0]
-		r := m.Link.Slow(ByMethod("Txn"), 100*time.Hour).Always() // it gets a lease, and never hears what became of its entry
+		r := m.Link.Slow(sim.ByMethod("Txn"), 100*time.Hour).Always() // it gets a lease, and never hears what became of its entry
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { defer close(done); m.Node.Lead(ctx, func(context.Context, *locked.Term) error { return nil }) }()
@@ -291,7 +292,7 @@ func TestLeadInLongOutage(t *testing.T) {
 
 // What is asked of a locker that is closed is not kept.
 func TestNothingIsKeptAfterClose(t *testing.T) {
-	InArena(t, 5*time.Second, 1, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 1, func(a *sim.Arena) {
 		m := a.Members[0]
 		a.NoError(m.Locker.Close(context.Background()))
 		for range 100 {
@@ -305,7 +306,7 @@ func TestNothingIsKeptAfterClose(t *testing.T) {
 
 // A compaction between two pages of a listing does not show.
 func TestElectionsWhileCompacted(t *testing.T) {
-	Run(t, func(s *Sim) {
+	sim.Run(t, func(s *sim.Sim) {
 		client, link := s.LockedClient("c", nil)
 		l, err := locked.NewFromClient(client)
 		s.NoError(err)
@@ -314,7 +315,7 @@ func TestElectionsWhileCompacted(t *testing.T) {
 			s.NoError(err)
 		}
 		pages := 0
-		link.Rule(ByMethod("Range"), func(ctx context.Context, _ any, apply Apply) (any, error) {
+		link.Rule(sim.ByMethod("Range"), func(ctx context.Context, _ any, apply sim.Apply) (any, error) {
 			if pages++; pages != 2 {
 				return apply(ctx)
 			}
@@ -340,7 +341,7 @@ func TestSoak(t *testing.T) {
 	if *soak > 0 {
 		outages = int(*soak / (apart/2 + 20*time.Minute))
 	}
-	InArena(t, 20*time.Second, 2, func(a *Arena) {
+	sim.InArena(t, 20*time.Second, 2, func(a *sim.Arena) {
 		a.Limit(time.Duration(outages+24) * 2 * apart)
 		a.StartAll()
 		var first, last string
@@ -384,7 +385,7 @@ func TestSoak(t *testing.T) {
 }
 
 // footprint is how much the members keep, all together.
-func footprint(a *Arena) string {
+func footprint(a *sim.Arena) string {
 	sum := map[string]int{}
 	for _, m := range a.Members {
 		synctest.Wait()

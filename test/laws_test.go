@@ -13,6 +13,7 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
+	"github.com/samcday/locked/test/sim"
 )
 
 // One test for each law of docs/protocol.md that the library as a whole keeps, in simulated time over a real etcd. What the
@@ -20,7 +21,7 @@ import (
 
 // Laws 1, 5 and 6: a leader that leaves hands over to the one that has waited longest, and nobody sees the path empty.
 func TestLaw5FirstComeFirstServed(t *testing.T) {
-	InArena(t, 10*time.Second, 5, func(a *Arena) {
+	sim.InArena(t, 10*time.Second, 5, func(a *sim.Arena) {
 		a.Clean = true
 		a.StartAll()
 		for i := range 50 {
@@ -42,10 +43,10 @@ func TestLaw5FirstComeFirstServed(t *testing.T) {
 
 // Law 2: a leader that is cut off from etcd stops believing before anybody else begins.
 func TestLaw2CutOffLeader(t *testing.T) {
-	cuts := map[string]func(*Link){"both": (*Link).Cut, "up": (*Link).CutUp, "down": (*Link).CutDown, "severed": (*Link).Sever}
+	cuts := map[string]func(*sim.Link){"both": (*sim.Link).Cut, "up": (*sim.Link).CutUp, "down": (*sim.Link).CutDown, "severed": (*sim.Link).Sever}
 	for name, cut := range cuts {
 		t.Run(name, func(t *testing.T) {
-			InArena(t, 5*time.Second, 3, func(a *Arena) {
+			sim.InArena(t, 5*time.Second, 3, func(a *sim.Arena) {
 				a.StartAll()
 				for range 20 {
 					m := a.AwaitLeader()
@@ -64,7 +65,7 @@ func TestLaw2CutOffLeader(t *testing.T) {
 
 // Law 2: replies that were held up and come one by one prolong nothing.
 func TestLaw2DrippedReplies(t *testing.T) {
-	InArena(t, 5*time.Second, 3, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 3, func(a *sim.Arena) {
 		a.StartAll()
 		for range 20 {
 			m := a.AwaitLeader()
@@ -78,7 +79,7 @@ func TestLaw2DrippedReplies(t *testing.T) {
 
 // Law 2: time that passes while the machine is suspended counts, though no timer fires.
 func TestLaw2Suspend(t *testing.T) {
-	InArena(t, 5*time.Second, 2, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
 		a.StartAll()
 		for range 20 {
 			m := a.AwaitLeader()
@@ -100,12 +101,12 @@ func TestLaw2Suspend(t *testing.T) {
 
 // Law 8: a started node is a candidate again after any outage, without help.
 func TestLaw8ItComesBack(t *testing.T) {
-	faults := map[string]func(a *Arena, m *Member){
-		"cut":         func(a *Arena, m *Member) { m.Link.Cut(); time.Sleep(time.Minute); m.Link.Heal() },
-		"reset":       func(a *Arena, m *Member) { m.Link.Reset() },
-		"restart":     func(a *Arena, m *Member) { a.Restart(time.Second) },
-		"long outage": func(a *Arena, m *Member) { a.Restart(10 * time.Minute) },
-		"compaction while cut": func(a *Arena, m *Member) {
+	faults := map[string]func(a *sim.Arena, m *sim.Member){
+		"cut":         func(a *sim.Arena, m *sim.Member) { m.Link.Cut(); time.Sleep(time.Minute); m.Link.Heal() },
+		"reset":       func(a *sim.Arena, m *sim.Member) { m.Link.Reset() },
+		"restart":     func(a *sim.Arena, m *sim.Member) { a.Restart(time.Second) },
+		"long outage": func(a *sim.Arena, m *sim.Member) { a.Restart(10 * time.Minute) },
+		"compaction while cut": func(a *sim.Arena, m *sim.Member) {
 			m.Link.Cut()
 			for i := range 10 {
 				_, err := a.Admin().Put(context.Background(), "/other", fmt.Sprint(i))
@@ -116,7 +117,7 @@ func TestLaw8ItComesBack(t *testing.T) {
 			m.Link.Reset()
 			m.Link.Heal()
 		},
-		"lease revoked": func(a *Arena, m *Member) {
+		"lease revoked": func(a *sim.Arena, m *sim.Member) {
 			leases, err := a.Admin().Leases(context.Background())
 			a.NoError(err)
 			for _, l := range leases.Leases {
@@ -124,12 +125,12 @@ func TestLaw8ItComesBack(t *testing.T) {
 				a.NoError(err)
 			}
 		},
-		"watch streams broken": func(a *Arena, m *Member) { m.Link.BreakStreams(ByMethod("Watch"), nil) },
-		"renewals broken":      func(a *Arena, m *Member) { m.Link.BreakStreams(ByMethod("LeaseKeepAlive"), nil) },
+		"watch streams broken": func(a *sim.Arena, m *sim.Member) { m.Link.BreakStreams(sim.ByMethod("Watch"), nil) },
+		"renewals broken":      func(a *sim.Arena, m *sim.Member) { m.Link.BreakStreams(sim.ByMethod("LeaseKeepAlive"), nil) },
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			InArena(t, 5*time.Second, 3, func(a *Arena) {
+			sim.InArena(t, 5*time.Second, 3, func(a *sim.Arena) {
 				a.StartAll()
 				for range 5 {
 					for _, m := range a.Members {
@@ -144,12 +145,12 @@ func TestLaw8ItComesBack(t *testing.T) {
 
 // Law 1: at every revision the path holds what the term does, while values change and answers are lost.
 func TestLaw1OneValue(t *testing.T) {
-	InArena(t, 5*time.Second, 3, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 3, func(a *sim.Arena) {
 		a.StartAll()
 		for i := range 60 {
 			m := a.Members[a.Rand().IntN(3)]
 			if i%3 == 0 {
-				m.Link.LoseAnswer(ByMethod("Txn"))
+				m.Link.LoseAnswer(sim.ByMethod("Txn"))
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			value := fmt.Sprint("value ", i)
@@ -170,7 +171,7 @@ func TestLaw1OneValue(t *testing.T) {
 
 // Law 3: a leader that has lost its belief, but not its place, goes on under a larger token.
 func TestLaw3TokensGrow(t *testing.T) {
-	InArena(t, 5*time.Second, 1, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 1, func(a *sim.Arena) {
 		a.StartAll()
 		m := a.Members[0]
 		last := int64(0)
@@ -190,12 +191,12 @@ func TestLaw3TokensGrow(t *testing.T) {
 
 // Law 6: nobody sees the path empty when a leader leaves, even if the answer to its handover is lost.
 func TestLaw6NoGap(t *testing.T) {
-	InArena(t, 10*time.Second, 3, func(a *Arena) {
+	sim.InArena(t, 10*time.Second, 3, func(a *sim.Arena) {
 		a.Clean = true
 		a.StartAll()
 		for range 30 {
 			m := a.AwaitLeader()
-			m.Link.LoseAnswer(ByMethod("Txn"))
+			m.Link.LoseAnswer(sim.ByMethod("Txn"))
 			m.Stop()
 			m.Start()
 		}
@@ -210,8 +211,8 @@ func TestLaw6NoGap(t *testing.T) {
 // Law 9: what a subscriber hears is true and in order while watches break, lag and are compacted away; a change that was
 // in etcd's history when the watch came back is not missed.
 func TestLaw9HonestEvents(t *testing.T) {
-	Run(t, func(s *Sim) {
-		a := NewArena(s, "/race", 5*time.Second)
+	sim.Run(t, func(s *sim.Sim) {
+		a := sim.NewArena(s, "/race", 5*time.Second)
 		a.Clean = true
 		for i := range 3 {
 			a.Join(fmt.Sprint("n", i), locked.NodeConfig{})
@@ -222,7 +223,7 @@ func TestLaw9HonestEvents(t *testing.T) {
 		for i := range 60 {
 			switch i % 6 {
 			case 1:
-				observer.Link.BreakStreams(ByMethod("Watch"), nil)
+				observer.Link.BreakStreams(sim.ByMethod("Watch"), nil)
 			case 3:
 				observer.Link.Cut()
 			case 5:
@@ -254,7 +255,7 @@ func TestLaw9HonestEvents(t *testing.T) {
 
 // Law 10: a leader's death costs a constant number of write transactions, however many wait.
 func TestLaw10NoHerd(t *testing.T) {
-	InArena(t, 5*time.Second, 40, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 40, func(a *sim.Arena) {
 		a.StartAll()
 		for range 5 {
 			m := a.AwaitLeader()
@@ -265,7 +266,7 @@ func TestLaw10NoHerd(t *testing.T) {
 			a.Await("the next leader", func() bool { return a.Leader() != nil })
 			writes := 0
 			for _, other := range a.Alive() {
-				writes += other.Link.Count(IsWrite)
+				writes += other.Link.Count(sim.IsWrite)
 			}
 			if writes != 1 {
 				a.T.Errorf("%d write transactions, want 1", writes)
@@ -277,17 +278,17 @@ func TestLaw10NoHerd(t *testing.T) {
 // Law 11: when Close returns nothing runs any more (the bubble checks that), and a TTL later no key is left, whatever
 // answers were lost (finish checks that).
 func TestLaw11NothingIsLeft(t *testing.T) {
-	faults := map[string]func(l *Link){
-		"none":           func(l *Link) {},
-		"answers lost":   func(l *Link) { l.LoseAnswer(IsWrite).Times(3) },
-		"requests fail":  func(l *Link) { l.Fail(IsWrite, nil).Times(3) },
-		"never answered": func(l *Link) { l.Slow(IsWrite, time.Hour).Times(2) },
-		"cut":            (*Link).Cut,
-		"severed":        (*Link).Sever,
+	faults := map[string]func(l *sim.Link){
+		"none":           func(l *sim.Link) {},
+		"answers lost":   func(l *sim.Link) { l.LoseAnswer(sim.IsWrite).Times(3) },
+		"requests fail":  func(l *sim.Link) { l.Fail(sim.IsWrite, nil).Times(3) },
+		"never answered": func(l *sim.Link) { l.Slow(sim.IsWrite, time.Hour).Times(2) },
+		"cut":            (*sim.Link).Cut,
+		"severed":        (*sim.Link).Sever,
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			InArena(t, 5*time.Second, 3, func(a *Arena) {
+			sim.InArena(t, 5*time.Second, 3, func(a *sim.Arena) {
 				a.StartAll()
 				for _, m := range a.Members {
 					fault(m.Link)
@@ -308,7 +309,7 @@ func TestLaw11NothingIsLeft(t *testing.T) {
 func TestLaw12NoPhantom(t *testing.T) {
 	for name, wait := range map[string]bool{"elected": false, "queued": true} {
 		t.Run(name, func(t *testing.T) {
-			InArena(t, 5*time.Second, 2, func(a *Arena) {
+			sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
 				first, other := a.Members[0], a.Members[1]
 				sibling, err := first.Locker.Node("/sibling", locked.NodeConfig{ID: "sibling", Value: "v", TTL: a.TTL})
 				a.NoError(err)
@@ -316,13 +317,13 @@ func TestLaw12NoPhantom(t *testing.T) {
 				if wait {
 					other.Start()
 				}
-				late := first.Link.Withhold(IsWrite, ErrFault)
+				late := first.Link.Withhold(sim.IsWrite, sim.ErrFault)
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 				defer cancel()
 				started := make(chan error, 1)
 				go func() { started <- first.Node.Start(ctx) }()
 				late.Wait()
-				first.Link.Fail(IsWrite, nil).Times(1) // so that the node has not entered when it is stopped
+				first.Link.Fail(sim.IsWrite, nil).Times(1) // so that the node has not entered when it is stopped
 				first.Stop()
 				if err := <-started; err == nil {
 					a.T.Error("Start succeeded")
@@ -352,7 +353,7 @@ func TestLaw12NoPhantom(t *testing.T) {
 
 // A fenced transaction costs one request, as any other.
 func TestFencedTxnIsOneRequest(t *testing.T) {
-	InArena(t, 10*time.Second, 1, func(a *Arena) {
+	sim.InArena(t, 10*time.Second, 1, func(a *sim.Arena) {
 		m := a.Members[0]
 		err := m.Node.Lead(context.Background(), func(ctx context.Context, term *locked.Term) error {
 			time.Sleep(time.Second) // what follows upon an election is over by then
@@ -361,7 +362,9 @@ func TestFencedTxnIsOneRequest(t *testing.T) {
 			return err
 		})
 		a.NoError(err)
-		if n := len(m.Link.Requests(func(_ string, msg any) bool { return IsWrite("", msg) && strings.Contains(fmt.Sprint(msg), "/fenced") })); n != 1 {
+		if n := len(m.Link.Requests(func(_ string, msg any) bool {
+			return sim.IsWrite("", msg) && strings.Contains(fmt.Sprint(msg), "/fenced")
+		})); n != 1 {
 			a.T.Errorf("%d requests, want 1", n)
 		}
 	})
@@ -370,7 +373,7 @@ func TestFencedTxnIsOneRequest(t *testing.T) {
 // Closing a locker hands over many elections in each request, not one by one, and nobody sees a path empty.
 func TestCloseHandsOverTogether(t *testing.T) {
 	const elections = 500
-	InArena(t, 10*time.Second, 2, func(a *Arena) {
+	sim.InArena(t, 10*time.Second, 2, func(a *sim.Arena) {
 		var successors []*locked.Node
 		for i := range elections {
 			for j, m := range a.Members {
@@ -388,7 +391,7 @@ func TestCloseHandsOverTogether(t *testing.T) {
 		m.Link.Forget()
 		a.NoError(m.Locker.Close(context.Background()))
 		m.Dead = true
-		if n := m.Link.Count(IsWrite); n > elections/4 {
+		if n := m.Link.Count(sim.IsWrite); n > elections/4 {
 			a.T.Errorf("%d writes for %d elections", n, elections)
 		}
 		for _, n := range successors {

@@ -11,6 +11,7 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/hitch"
+	"github.com/samcday/locked/test/sim"
 )
 
 // stubborn is a guarded function that does not care for its context.
@@ -140,7 +141,7 @@ func TestSetValueOfUnfitNode(t *testing.T) {
 
 // Lead waits while etcd does not answer, and for a check, also when that passes and fails again meanwhile.
 func TestLeadWaitsForAnUnsteadyCheck(t *testing.T) {
-	InArena(t, 3*time.Second, 0, func(a *Arena) {
+	sim.InArena(t, 3*time.Second, 0, func(a *sim.Arena) {
 		var ill atomic.Bool
 		m := a.Join("n", locked.NodeConfig{Check: func(context.Context) error {
 			if ill.Load() {
@@ -170,11 +171,11 @@ func TestLeadWaitsForAnUnsteadyCheck(t *testing.T) {
 
 // A transfer that etcd does not answer in time says so, and not that the caller's own time is over.
 func TestTransferUnanswered(t *testing.T) {
-	InArena(t, 5*time.Second, 2, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
 		a.StartAll()
 		a.AwaitSettled()
 		m := a.Leader()
-		for _, request := range []Matcher{ByMethod("LeaseGrant"), IsWrite} {
+		for _, request := range []sim.Matcher{sim.ByMethod("LeaseGrant"), sim.IsWrite} {
 			slow := m.Link.Slow(request, 2*locked.DefaultRequestTimeout)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			err := m.Locker.Transfer(ctx, a.Path, "")
@@ -190,11 +191,11 @@ func TestTransferUnanswered(t *testing.T) {
 
 // Law 11: a transfer ends with its context, though etcd does not answer when the request is taken back.
 func TestTransferEndsWithItsContext(t *testing.T) {
-	InArena(t, 5*time.Second, 2, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
 		a.StartAll()
 		a.AwaitSettled()
 		m := a.Leader()
-		write, revoke := m.Link.Slow(IsWrite, time.Minute), m.Link.Slow(ByMethod("LeaseRevoke"), time.Minute)
+		write, revoke := m.Link.Slow(sim.IsWrite, time.Minute), m.Link.Slow(sim.ByMethod("LeaseRevoke"), time.Minute)
 		begin, limit := a.Now(), 2*time.Second
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
@@ -210,7 +211,7 @@ func TestTransferEndsWithItsContext(t *testing.T) {
 
 // A check that ends its goroutine, as a failed assertion in it would, has failed; it is called again.
 func TestCheckThatEndsItsGoroutine(t *testing.T) {
-	InArena(t, 5*time.Second, 0, func(a *Arena) {
+	sim.InArena(t, 5*time.Second, 0, func(a *sim.Arena) {
 		var calls atomic.Int32
 		m := a.Join("n", locked.NodeConfig{Check: func(context.Context) error {
 			if calls.Add(1) == 2 {

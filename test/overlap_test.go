@@ -17,6 +17,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/testhook"
+	"github.com/samcday/locked/test/sim"
 )
 
 // The same candidates, the same faults and the same two counters in etcd, once over this library and once over etcd's own
@@ -28,22 +29,22 @@ import (
 type contender struct {
 	name   string
 	client *clientv3.Client
-	link   *Link
+	link   *sim.Link
 	stop   func() // makes it hand over and compete again
 }
 
 // trial is one simulation of contenders under faults.
 type trial struct {
-	*Sim
-	history *History
+	*sim.Sim
+	history *sim.History
 	revokes bool // leases of leaders are revoked by hand, and nothing else happens
 
 	mu      sync.Mutex
 	leader  string
 	changes int
-	lost    int                   // beliefs that ended by a fault
-	added   map[string]*Additions // of each counter
-	refused int                   // writes that failed, or were refused by the fence
+	lost    int                       // beliefs that ended by a fault
+	added   map[string]*sim.Additions // of each counter
+	refused int                       // writes that failed, or were refused by the fence
 }
 
 const overlapTTL = 3 * time.Second
@@ -82,9 +83,9 @@ func (tr *trial) increment(ctx context.Context, c *clientv3.Client, key string, 
 	if len(got.Kvs) > 0 {
 		n, _ = strconv.Atoi(string(got.Kvs[0].Value))
 	}
-	Sleep(limited, time.Duration(tr.Rand().Int64N(int64(overlapTTL/4))))
+	sim.Sleep(limited, time.Duration(tr.Rand().Int64N(int64(overlapTTL/4))))
 	err = put(limited, clientv3.OpPut(key, strconv.Itoa(n+1)))
-	tr.additions(key).Add(Addition{Read: n, Call: call, End: tr.Now(), Answered: err == nil})
+	tr.additions(key).Add(sim.Addition{Read: n, Call: call, End: tr.Now(), Answered: err == nil})
 	if err != nil {
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
@@ -92,14 +93,14 @@ func (tr *trial) increment(ctx context.Context, c *clientv3.Client, key string, 
 	}
 }
 
-func (tr *trial) additions(key string) *Additions {
+func (tr *trial) additions(key string) *sim.Additions {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if tr.added == nil {
-		tr.added = map[string]*Additions{}
+		tr.added = map[string]*sim.Additions{}
 	}
 	if tr.added[key] == nil {
-		tr.added[key] = &Additions{}
+		tr.added[key] = &sim.Additions{}
 	}
 	return tr.added[key]
 }
@@ -238,7 +239,7 @@ func (tr *trial) theirs(ctx context.Context, name string, wg *sync.WaitGroup) *c
 		for ctx.Err() == nil {
 			s, err := concurrency.NewSession(client, concurrency.WithTTL(int(overlapTTL/time.Second)), concurrency.WithContext(ctx))
 			if err != nil {
-				Sleep(ctx, 100*time.Millisecond)
+				sim.Sleep(ctx, 100*time.Millisecond)
 				continue
 			}
 			term, done := context.WithCancel(ctx)
@@ -322,7 +323,7 @@ func TestLaw2And4TenThousandChanges(t *testing.T) {
 	for i := range bubbles {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
-			Run(t, func(s *Sim) {
+			sim.Run(t, func(s *sim.Sim) {
 				tr := &trial{Sim: s, history: s.History("ours")}
 				tr.run(changes, tr.ours)
 				fenced, lost, linearizable := tr.overwritten("fenced")
@@ -332,7 +333,7 @@ func TestLaw2And4TenThousandChanges(t *testing.T) {
 				if lost > 0 || fenced < changes || !linearizable {
 					s.T.Errorf("law 4: %d of %d writes behind the fence were lost; linearizable: %v", lost, fenced, linearizable)
 				}
-				if !IsLock(tr.history.Beliefs()) {
+				if !sim.IsLock(tr.history.Beliefs()) {
 					s.T.Error("laws 2 and 3: the beliefs are not those of the holders of a lock")
 				}
 				if tr.lost < tr.changes*4/10 {
@@ -345,7 +346,7 @@ func TestLaw2And4TenThousandChanges(t *testing.T) {
 
 // The test above can fail: etcd's own Election does, under the same faults.
 func TestEtcdElectionOverlaps(t *testing.T) {
-	Run(t, func(s *Sim) {
+	sim.Run(t, func(s *sim.Sim) {
 		tr := &trial{Sim: s}
 		tr.history = s.UncheckedHistory("theirs")
 		tr.run(200, tr.theirs)
@@ -353,7 +354,7 @@ func TestEtcdElectionOverlaps(t *testing.T) {
 		writes, lost, linearizable := tr.overwritten("plain")
 		s.T.Logf("etcd's Election: %d leader changes in %v, %d by a fault, %d overlaps; writes: %d, lost %d",
 			tr.changes, s.Now(), tr.lost, overlaps, writes, lost)
-		if linearizable || IsLock(tr.history.Beliefs()) {
+		if linearizable || sim.IsLock(tr.history.Beliefs()) {
 			s.T.Error("two led at once, and writes were lost, and Porcupine has not found out")
 		}
 		if overlaps == 0 || lost == 0 {
@@ -365,7 +366,7 @@ func TestEtcdElectionOverlaps(t *testing.T) {
 // Law 4 where law 2 cannot be kept: the leases of leaders are revoked by hand, and they do not hear of it. Two believe, what
 // they write without a fence is lost, and nothing is lost that is behind one.
 func TestLaw4LeasesRevoked(t *testing.T) {
-	Run(t, func(s *Sim) {
+	sim.Run(t, func(s *sim.Sim) {
 		tr := &trial{Sim: s, revokes: true}
 		tr.history = s.UncheckedHistory("ours")
 		tr.run(200, tr.ours)

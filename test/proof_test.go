@@ -13,6 +13,7 @@ import (
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/test/sim"
 )
 
 // A proof is an entry in etcd's log, and nothing else: no revision moves and no watch wakes, also when etcd is out of space.
@@ -70,7 +71,7 @@ func TestProofChangesNothing(t *testing.T) {
 func TestOneProofForAllLeases(t *testing.T) {
 	const ttl, minutes = 10 * time.Second, 10
 	proofs := func(leases int) (n int) {
-		Run(t, func(s *Sim) {
+		sim.Run(t, func(s *sim.Sim) {
 			client, link := s.LockedClient("c", nil)
 			l, err := locked.NewFromClient(client)
 			s.NoError(err)
@@ -82,8 +83,8 @@ func TestOneProofForAllLeases(t *testing.T) {
 			}
 			link.Forget()
 			time.Sleep(minutes * time.Minute)
-			n = link.Count(IsProof)
-			if renewals := link.Count(IsRenewal); renewals < leases*n*9/10 {
+			n = link.Count(sim.IsProof)
+			if renewals := link.Count(sim.IsRenewal); renewals < leases*n*9/10 {
 				s.T.Errorf("%d renewals for %d proofs, with %d leases", renewals, n, leases)
 			}
 			s.NoError(l.Close(ctx))
