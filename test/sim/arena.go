@@ -17,7 +17,7 @@ import (
 	"github.com/samcday/locked/internal/etcd"
 )
 
-// arena is an election in simulated time, between members with a locker and a link each. All that happens in etcd is
+// Arena is an election in simulated time, between members with a locker and a link each. All that happens in etcd is
 // recorded, and all that the members believe and are told; check holds it against the laws.
 type Arena struct {
 	*Sim
@@ -45,6 +45,7 @@ type revision struct {
 	changes []election.Change
 }
 
+// NewArena gives an election without members. Its TTL is that of all who join. Finish has to be called at the end.
 func NewArena(s *Sim, path string, ttl time.Duration) *Arena {
 	a := &Arena{
 		Sim: s, Path: path, TTL: ttl, Beliefs: s.History(path), terms: map[int64]string{}, ends: map[string]int{},
@@ -93,10 +94,10 @@ func (a *Arena) recorded(e *clientv3.Event) {
 	a.readFrom = n + 1
 }
 
-// mayOverlap gives up law 2, and with it what the beliefs say of law 3.
+// MayOverlap gives up law 2, and with it what the beliefs say of law 3.
 func (a *Arena) MayOverlap() { a.overlap, a.histories = true, nil }
 
-// finish closes all members and holds what happened against the laws.
+// Finish closes all members and holds what happened against the laws.
 func (a *Arena) Finish() {
 	a.T.Helper()
 	for _, m := range a.Members {
@@ -122,14 +123,14 @@ func (a *Arena) Finish() {
 	a.check()
 }
 
-// causes tells for which causes terms have ended, and how often.
+// Causes tells for which causes terms have ended, and how often.
 func (a *Arena) Causes() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.ends)
 }
 
-// leader is the member that believes to be elected, nil if none does.
+// Leader is the member that believes to be elected, nil if none does.
 func (a *Arena) Leader() *Member {
 	a.T.Helper()
 	var found *Member
@@ -144,7 +145,7 @@ func (a *Arena) Leader() *Member {
 	return found
 }
 
-// await waits until something holds, for a while of simulated time.
+// Await waits until something holds, for ten minutes of simulated time.
 func (a *Arena) Await(what string, f func() bool) {
 	a.T.Helper()
 	for limit := a.Now() + 10*time.Minute; !f(); time.Sleep(10 * time.Millisecond) {
@@ -156,12 +157,14 @@ func (a *Arena) Await(what string, f func() bool) {
 	}
 }
 
+// AwaitLeader waits until a member believes to be elected.
 func (a *Arena) AwaitLeader() *Member {
 	a.T.Helper()
 	a.Await("a leader", func() bool { return a.Leader() != nil })
 	return a.Leader()
 }
 
+// Alive are the members that have not died or closed.
 func (a *Arena) Alive() []*Member {
 	return slices.DeleteFunc(slices.Clone(a.Members), func(m *Member) bool { return m.Dead })
 }
@@ -173,6 +176,8 @@ func (a *Arena) dump() {
 	}
 }
 
+// InArena runs f in a simulation of an election at /race with so many members, n0, n1 and so on, none of which is started. On the
+// way out it closes them, and holds all that happened against the laws.
 func InArena(t *testing.T, ttl time.Duration, members int, f func(a *Arena)) {
 	t.Helper()
 	Run(t, func(s *Sim) {
@@ -185,13 +190,14 @@ func InArena(t *testing.T, ttl time.Duration, members int, f func(a *Arena)) {
 	})
 }
 
+// StartAll starts the nodes of all members, one after the other.
 func (a *Arena) StartAll() {
 	for _, m := range a.Members {
 		m.Start()
 	}
 }
 
-// settled waits until every member that lives leads or waits, and one of them leads and knows it.
+// AwaitSettled waits until every member that lives leads or waits, and one of them leads and knows it.
 func (a *Arena) AwaitSettled() {
 	a.T.Helper()
 	a.Await("all to be candidates again", func() bool {
@@ -206,7 +212,7 @@ func (a *Arena) AwaitSettled() {
 	})
 }
 
-// forget drops what the arena itself has recorded.
+// Forget drops what the arena itself has recorded.
 func (a *Arena) Forget() {
 	for _, m := range a.Members {
 		m.Link.Forget()
@@ -225,7 +231,7 @@ func (a *Arena) Forget() {
 	}
 }
 
-// view is the election as etcd has it.
+// View is the election as etcd has it.
 func (a *Arena) View() *election.View {
 	got, err := a.Admin().Get(context.Background(), a.Path, clientv3.WithPrefix(), clientv3.WithSerializable())
 	a.NoError(err)

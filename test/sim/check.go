@@ -21,7 +21,7 @@ func (a *Arena) check() {
 	}
 }
 
-// history gives the election as it was at each revision.
+// each gives the election as it was at each revision.
 func (a *Arena) each(f func(before, after *election.View, r revision)) {
 	var view election.View
 	for _, r := range a.etcd {

@@ -15,7 +15,7 @@ type deposed struct {
 	over chan struct{}
 }
 
-// depose lasts until restore, which ends what was under way.
+// Depose lasts until restore, which ends what was under way.
 func (l *Link) Depose(ttl time.Duration) (restore func()) {
 	d := &deposed{ttl: ttl, over: make(chan struct{})}
 	l.change(func() { l.deposed = d })

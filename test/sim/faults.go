@@ -9,12 +9,13 @@ import (
 	"github.com/samcday/locked/internal/election"
 )
 
+// Fault is something that goes wrong for a while, with a member or with etcd.
 type Fault struct {
 	Name string
 	Do   func(a *Arena, m *Member)
 }
 
-// faults of the random simulation. Each does its damage and mends it, within a few TTLs.
+// Faults are those of the random simulation. Each does its damage and mends it, within a few TTLs.
 var Faults = []Fault{
 	{"cut", func(a *Arena, m *Member) { m.Link.Cut(); a.Pause(3); m.Link.Heal() }},
 	{"cut up", func(a *Arena, m *Member) { m.Link.CutUp(); a.Pause(3); m.Link.Heal() }},
@@ -97,12 +98,12 @@ var Faults = []Fault{
 	{"restart", func(a *Arena, m *Member) { a.Restart(time.Duration(a.Rand().Int64N(int64(2 * a.TTL)))) }},
 }
 
-// sleep waits for up to some TTLs.
+// Pause waits for up to some TTLs.
 func (a *Arena) Pause(ttls int) {
 	time.Sleep(time.Duration(a.Rand().Int64N(int64(ttls) * int64(a.TTL))))
 }
 
-// luck lets a request come again at once or up to so much later.
+// Luck lets a request come again at once or up to so much later.
 func (s *Sim) Luck(longest time.Duration) Luck {
 	return func() (later time.Duration, second bool) {
 		switch s.Rand().IntN(4) {
@@ -115,7 +116,7 @@ func (s *Sim) Luck(longest time.Duration) Luck {
 	}
 }
 
-// underFaults lets so many faults happen at random, one after the other with hardly a rest between, and then all be well.
+// UnderFaults lets so many faults happen at random, one after the other with hardly a rest between, and then all be well.
 func (a *Arena) UnderFaults(faults []Fault, n int) {
 	a.Edits = true
 	a.StartAll()

@@ -12,7 +12,7 @@ import (
 	"github.com/samcday/locked/internal/election"
 )
 
-// deleteOne deletes a key of the election by hand, one of that part. To delete both PATH and its term is not safe, so the
+// Delete deletes a key of the election by hand, one of that part. To delete both PATH and its term is not safe, so the
 // other one must be as the leader left it; and after that it is left alone until there is a term again.
 func (a *Arena) Delete(part election.Part) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.TTL)
@@ -40,7 +40,7 @@ func (a *Arena) Delete(part election.Part) {
 	_, _ = a.Admin().Txn(ctx).If(intact...).Then(clientv3.OpDelete(names[part])).Commit()
 }
 
-// revokeWaiting revokes the lease of one that waits, by hand. The lease of a leader is not safe to revoke, and who waits may
+// RevokeWaiting revokes the lease of one that waits, by hand. The lease of a leader is not safe to revoke, and who waits may
 // be elected at any time: so it is done while everything stands still.
 func (a *Arena) RevokeWaiting() {
 	synctest.Wait()
@@ -57,7 +57,7 @@ func (a *Arena) RevokeWaiting() {
 	}
 }
 
-// revokeLease revokes the lease that the member leads or waits on, by hand.
+// RevokeLease revokes the lease that the member leads or waits on, by hand.
 func (a *Arena) RevokeLease(m *Member) {
 	view := a.View()
 	for _, k := range append(view.Queue, view.Term) {

@@ -10,7 +10,7 @@ import (
 	_ "unsafe" // for go:linkname
 )
 
-// leaderBelief is a span of simulated time in which who took itself for the leader.
+// Belief is a span of simulated time in which who took itself for the leader.
 type Belief struct {
 	Who      string
 	Token    int64
@@ -21,7 +21,7 @@ func (b Belief) String() string {
 	return fmt.Sprintf("%s (token %d, %v to %v)", b.Who, b.Token, b.From, b.To)
 }
 
-// leaderHistory is what was believed about one lock. It is checked when the simulation ends.
+// History is what was believed about one lock. It is checked when the simulation ends.
 type History struct {
 	sim  *Sim
 	name string
@@ -30,6 +30,7 @@ type History struct {
 	open map[string]Belief
 }
 
+// History is a new one.
 func (s *Sim) History(name string) *History {
 	h := s.UncheckedHistory(name)
 	s.mu.Lock()
@@ -38,12 +39,12 @@ func (s *Sim) History(name string) *History {
 	return h
 }
 
-// uncheckedHistory is one whose violations are no failures.
+// UncheckedHistory is one whose violations are no failures.
 func (s *Sim) UncheckedHistory(name string) *History {
 	return &History{sim: s, name: name, open: map[string]Belief{}}
 }
 
-// gain notes that who believes to lead from now on, lose that it no longer does.
+// Gain notes that who believes to lead from now on, Lose that it no longer does.
 func (h *History) Gain(who string, token int64) {
 	h.Lose(who)
 	h.mu.Lock()
@@ -51,6 +52,7 @@ func (h *History) Gain(who string, token int64) {
 	h.open[who] = Belief{Who: who, Token: token, From: h.sim.Now()}
 }
 
+// Lose notes that who does not believe to lead any more, if it did.
 func (h *History) Lose(who string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -61,14 +63,14 @@ func (h *History) Lose(who string) {
 	}
 }
 
-// add notes a belief whose span the caller knows: say, up to a deadline.
+// Add notes a belief whose span the caller knows: say, up to a deadline.
 func (h *History) Add(b Belief) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.past = append(h.past, b)
 }
 
-// beliefs returns all beliefs by their start. Those still held end now.
+// Beliefs returns all beliefs by their start. Those still held end now.
 func (h *History) Beliefs() []Belief {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,7 +85,7 @@ func (h *History) Beliefs() []Belief {
 	return all
 }
 
-// violations names every belief that began before an earlier one ended, and
+// Violations names every belief that began before an earlier one ended, and
 // every token that did not grow. Beliefs may touch: much happens in one instant.
 func (h *History) Violations() []string {
 	var found []string
@@ -105,7 +107,7 @@ func (h *History) Violations() []string {
 	return found
 }
 
-// overlaps counts the beliefs that began before an earlier one had ended.
+// Overlaps counts the beliefs that began before an earlier one had ended.
 func (h *History) Overlaps() (n int) {
 	for _, v := range h.Violations() {
 		if strings.Contains(v, "two leaders") {

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// link is the way of one client to the server. Its faults come in two layers:
-// on the bytes (cut, delay, drip, reset, ...), here, and on the requests (fail,
-// loseAnswer, withhold, ...), in simfaults_test.go. All may be called at any time.
+// Link is the way of one client to the server. Its faults come in two layers:
+// on the bytes (Cut, Delay, DripDown, Reset, ...), here, and on the requests (Fail,
+// LoseAnswer, Withhold, ...), in rules.go. All may be called at any time.
 //
 // "Up" is from the client to the server, "down" is back.
 type Link struct {
@@ -26,8 +26,8 @@ type Link struct {
 	severed  bool
 	pipes    map[*linkPipe]bool
 
-	// The requests: see simfaults_test.go.
-	deposed *deposed // see simdeposed_test.go
+	// The requests: see rules.go.
+	deposed *deposed // see deposed.go
 	rules   []*Rule
 	streams map[*faultyStream]bool
 	seen    []Request
@@ -53,30 +53,32 @@ func (l *Link) change(f func()) {
 	l.cond.Broadcast()
 }
 
-// cut holds what is sent, both ways, until heal. Nobody gets an error by it;
-// dials hang. What TCP would do when it gives up is reset.
-func (l *Link) Cut()     { l.change(func() { l.up.cut, l.down.cut = true, true }) }
+// Cut holds what is sent, both ways, until Heal. Nobody gets an error by it;
+// dials hang. What TCP would do when it gives up is Reset.
+func (l *Link) Cut() { l.change(func() { l.up.cut, l.down.cut = true, true }) }
+
+// CutUp and CutDown hold what is sent one way.
 func (l *Link) CutUp()   { l.change(func() { l.up.cut = true }) }
 func (l *Link) CutDown() { l.change(func() { l.down.cut = true }) }
 
-// sever breaks the connection, losing what is under way, and refuses dials until heal.
+// Sever breaks the connection, losing what is under way, and refuses dials until Heal.
 func (l *Link) Sever() { l.change(func() { l.severed = true; l.breakPipes() }) }
 
-// heal ends cut and sever: what was held is delivered at once, in order, or drip
-// by drip. It does not end delay and drip.
+// Heal ends Cut and Sever: what was held is delivered at once, in order, or drip
+// by drip. It does not end Delay and drips.
 func (l *Link) Heal() { l.change(func() { l.up.cut, l.down.cut, l.severed = false, false, false }) }
 
-// reset breaks the connection once: both sides see it at once, even through a
-// cut, and what is under way is lost. With heal right after it, it ends a cut
+// Reset breaks the connection once: both sides see it at once, even through a
+// cut, and what is under way is lost. With Heal right after it, it ends a cut
 // which the connection did not survive.
 func (l *Link) Reset() { l.change(l.breakPipes) }
 
-// delay delays each write, both ways, by a random time. The order stays.
+// Delay delays each write, both ways, by a random time. The order stays.
 func (l *Link) Delay(min, max time.Duration) {
 	l.change(func() { l.up.min, l.up.max, l.down.min, l.down.max = min, max, min, max })
 }
 
-// dripUp and dripDown deliver each write d after it was made, and d after the
+// DripUp and DripDown deliver each write d after it was made, and d after the
 // one before: a queue built up behind a cut drains one by one. gRPC makes one
 // write of all the messages it has ready, and its own frames count as well.
 func (l *Link) DripUp(d time.Duration)   { l.change(func() { l.up.drip = d }) }
@@ -263,21 +265,21 @@ type linkAddr struct{ *Link }
 func (linkAddr) Network() string  { return "sim" }
 func (a linkAddr) String() string { return a.name }
 
-// simListener hands the server its ends of the connections.
-type simListener struct {
+// listener hands the server its ends of the connections.
+type listener struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
 }
 
-func newSimListener() *simListener {
-	return &simListener{conns: make(chan net.Conn), done: make(chan struct{})}
+func newListener() *listener {
+	return &listener{conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
-func (l *simListener) Addr() net.Addr { return linkAddr{&Link{name: "server"}} }
-func (l *simListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *listener) Addr() net.Addr { return linkAddr{&Link{name: "server"}} }
+func (l *listener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
 
-func (l *simListener) Accept() (net.Conn, error) {
+func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
@@ -286,7 +288,7 @@ func (l *simListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *simListener) offer(ctx context.Context, c net.Conn) error {
+func (l *listener) offer(ctx context.Context, c net.Conn) error {
 	select {
 	case l.conns <- c:
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/samcday/locked/internal/testhook"
 )
 
-// member is one process.
+// Member is one process.
 type Member struct {
 	a      *Arena
 	Name   string
@@ -31,7 +31,7 @@ type Member struct {
 	events []locked.Event
 }
 
-// join adds a member, with a node that is not started.
+// Join adds a member, with a node that is not started.
 func (a *Arena) Join(id string, cfg locked.NodeConfig) *Member {
 	a.T.Helper()
 	m := &Member{a: a, Name: id, Clock: a.Clock()}
@@ -59,7 +59,7 @@ func (a *Arena) Join(id string, cfg locked.NodeConfig) *Member {
 	return m
 }
 
-// ourClient is a client as New makes it, but for what a function changes, if there is one.
+// LockedClient is a client as locked.New makes it, but for what a function changes, if there is one.
 func (s *Sim) LockedClient(name string, changed func(*clientv3.Config)) (*clientv3.Client, *Link) {
 	ours, err := etcd.Config("simulated:1", locked.DefaultRequestTimeout) // which the simulation's own takes the place of
 	s.NoError(err)
@@ -80,12 +80,14 @@ func (m *Member) listen(events <-chan locked.Event) {
 	}
 }
 
+// Heard are the events that its node has told so far.
 func (m *Member) Heard() []locked.Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.events)
 }
 
+// Start starts the node.
 func (m *Member) Start() {
 	m.a.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -95,6 +97,7 @@ func (m *Member) Start() {
 	}
 }
 
+// Stop stops the node.
 func (m *Member) Stop() {
 	m.a.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
@@ -104,7 +107,7 @@ func (m *Member) Stop() {
 	}
 }
 
-// die ends the member as a crash would: nothing of it reaches etcd any more.
+// Die ends the member as a crash would: nothing of it reaches etcd any more.
 func (m *Member) Die() {
 	m.Dead = true
 	m.Link.Sever()
@@ -113,13 +116,14 @@ func (m *Member) Die() {
 	_ = m.Locker.Close(ctx)
 }
 
+// Transfer asks for the next in the queue to lead, whatever comes of it in a TTL.
 func (m *Member) Transfer() {
 	ctx, cancel := context.WithTimeout(context.Background(), m.a.TTL)
 	defer cancel()
 	_ = m.Locker.Transfer(ctx, m.a.Path, "")
 }
 
-// bounce stops the node and starts it again, whatever of that succeeds in time.
+// Bounce stops the node and starts it again, whatever of that succeeds in time.
 func (m *Member) Bounce() {
 	ctx, cancel := context.WithTimeout(context.Background(), m.a.TTL)
 	defer cancel()
@@ -134,7 +138,7 @@ func (m *Member) Bounce() {
 	}
 }
 
-// standStill holds the member's loop up, and notes when it stops believing, which the loop cannot tell.
+// StandStill holds the member's loop up, and notes when it stops believing, which the loop cannot tell.
 func (m *Member) StandStill(d time.Duration) {
 	going := make(chan struct{})
 	m.Loop(func() {

@@ -13,19 +13,20 @@ import (
 // What was done in a simulation is handed to Porcupine, which looks for an order in which all of it makes sense: for a
 // counter that leaders add to, and for an election seen as a lock.
 
-// addition is one attempt to add one to a counter: by reading a number, and writing the next one.
+// Addition is one attempt to add one to a counter: by reading a number, and writing the next one.
 type Addition struct {
 	Read      int
 	Call, End time.Duration
 	Answered  bool // it was done; else nobody knows
 }
 
-// additions are all attempts on one counter.
+// Additions are all attempts on one counter.
 type Additions struct {
 	mu  sync.Mutex
 	all []Addition
 }
 
+// Add notes one.
 func (l *Additions) Add(a Addition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -40,7 +41,7 @@ var counterModel = porcupine.Model{
 	},
 }
 
-// linearizable reports whether additions that were done one at a time can have given all answers. Written are the numbers
+// Linearizable reports whether additions that were done one at a time can have given all answers. Written are the numbers
 // that etcd ever held: what nobody answered was done if it is among them and nobody else was told to have done it.
 func (l *Additions) Linearizable(written []int) bool {
 	l.mu.Lock()
@@ -86,7 +87,7 @@ var lockModel = porcupine.Model{
 	},
 }
 
-// isLock reports whether beliefs can be those of the holders of a lock whose tokens grow. Each was gained and lost at an
+// IsLock reports whether beliefs can be those of the holders of a lock whose tokens grow. Each was gained and lost at an
 // instant.
 func IsLock(beliefs []Belief) bool {
 	tokens := map[int64]int{}

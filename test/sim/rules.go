@@ -15,12 +15,12 @@ import (
 // etcd's own checks are the real ones, and a request that a fault turned away
 // has not been applied.
 
-// errFault is what a client gets of a fault that names no error of its own: like
+// ErrFault is what a client gets of a fault that names no error of its own: like
 // a broken connection, it tells nothing about the outcome.
 var ErrFault = status.Error(codes.Unavailable, "simulated fault")
 
-// faultRule is a fault on the messages that match. Of several rules the oldest acts.
-// A rule acts once, unless times says more.
+// Rule is a fault on the messages that match. Of several rules the oldest acts.
+// A rule acts once, unless Times says more.
 type Rule struct {
 	link  *Link
 	match Matcher
@@ -29,32 +29,37 @@ type Rule struct {
 	hits  int
 }
 
-// applier lets a message through to etcd, action is what becomes of one.
 type (
-	Apply  func(ctx context.Context) (any, error)
+	// Apply lets a message through to etcd.
+	Apply func(ctx context.Context) (any, error)
+	// Action is what becomes of a message.
 	Action func(ctx context.Context, msg any, apply Apply) (any, error)
 )
 
+// Rule lets an action decide what becomes of the next matching message.
 func (l *Link) Rule(m Matcher, act Action) *Rule {
 	r := &Rule{link: l, match: m, act: act, left: 1}
 	l.change(func() { l.rules = append(l.rules, r) })
 	return r
 }
 
-// times lets the rule act on the next n messages; always, until off.
+// Times lets the rule act on the next n messages.
 func (r *Rule) Times(n int) *Rule { r.link.change(func() { r.left = n }); return r }
 
+// Always lets the rule act until Off.
 func (r *Rule) Always() *Rule { return r.Times(1 << 62) }
-func (r *Rule) Off()          { r.Times(0) }
 
-// hit tells how often the rule has acted.
+// Off ends the rule.
+func (r *Rule) Off() { r.Times(0) }
+
+// Hits tells how often the rule has acted.
 func (r *Rule) Hits() int {
 	r.link.mu.Lock()
 	defer r.link.mu.Unlock()
 	return r.hits
 }
 
-// fail turns the next matching message away with err, or errFault. On a stream
+// Fail turns the next matching message away with err, or ErrFault. On a stream
 // it ends the stream.
 func (l *Link) Fail(m Matcher, err error) *Rule {
 	if err == nil {
@@ -63,7 +68,7 @@ func (l *Link) Fail(m Matcher, err error) *Rule {
 	return l.Rule(m, func(context.Context, any, Apply) (any, error) { return nil, err })
 }
 
-// loseAnswer applies the next matching request, and tells the client errFault.
+// LoseAnswer applies the next matching request, and tells the client ErrFault.
 func (l *Link) LoseAnswer(m Matcher) *Rule {
 	return l.Rule(m, func(ctx context.Context, _ any, apply Apply) (any, error) {
 		apply(context.WithoutCancel(ctx))
@@ -71,7 +76,7 @@ func (l *Link) LoseAnswer(m Matcher) *Rule {
 	})
 }
 
-// slow holds the next matching message up for d.
+// Slow holds the next matching message up for d.
 func (l *Link) Slow(m Matcher, d time.Duration) *Rule {
 	return l.Rule(m, func(ctx context.Context, _ any, apply Apply) (any, error) {
 		select {
@@ -83,10 +88,10 @@ func (l *Link) Slow(m Matcher, d time.Duration) *Rule {
 	})
 }
 
-// luck decides of one request when it comes again, and whether its client is told the second answer.
+// Luck decides of one request when it comes again, and whether its client is told the second answer.
 type Luck func() (later time.Duration, second bool)
 
-// duplicate lets the next matching request, which must be a repeatable one, reach etcd twice, as by a proxy that sends it
+// Duplicate lets the next matching request, which must be a repeatable one, reach etcd twice, as by a proxy that sends it
 // again: at once, or later and at the server that runs then. Its client is told the first answer, or waits for the second.
 // A renewal has but one: replies on a stream carry no number, and a second one would be taken for the next one's.
 func (l *Link) Duplicate(m Matcher, luck Luck) *Rule {
@@ -119,7 +124,7 @@ func (l *Link) Duplicate(m Matcher, luck Luck) *Rule {
 	})
 }
 
-// withheldRequest is one request kept back.
+// Withheld is one request kept back.
 type Withheld struct {
 	link   *Link
 	Caught chan struct{}
@@ -130,8 +135,8 @@ type Withheld struct {
 	err    error
 }
 
-// withhold keeps the next matching request back until commit. Its client is told
-// err at once; if err is nil it hears nothing before commit, and its own deadline
+// Withhold keeps the next matching request back until Commit. Its client is told
+// err at once; if err is nil it hears nothing before Commit, and its own deadline
 // may pass. A message of a stream can only be withheld with a nil err.
 func (l *Link) Withhold(m Matcher, err error) *Withheld {
 	w := &Withheld{link: l, Caught: make(chan struct{}), done: make(chan struct{})}
@@ -151,7 +156,7 @@ func (l *Link) Withhold(m Matcher, err error) *Withheld {
 	return w
 }
 
-// wait waits until a request was caught; after an hour the test fails.
+// Wait waits until a request was caught; after an hour the test fails.
 func (w *Withheld) Wait() {
 	select {
 	case <-w.Caught:
@@ -160,7 +165,7 @@ func (w *Withheld) Wait() {
 	}
 }
 
-// commit applies the request, though its client may have gone, and returns what
+// Commit applies the request, though its client may have gone, and returns what
 // etcd answered. It waits for the request first.
 func (w *Withheld) Commit() (any, error) {
 	w.Wait()
@@ -175,14 +180,14 @@ func (w *Withheld) Commit() (any, error) {
 	return w.reply, w.err
 }
 
-// seenRequest is one that reached the server. On streams each message is one.
+// Request is one that reached the server. On streams each message is one.
 type Request struct {
 	At     time.Duration
 	Method string
 	Msg    proto.Message
 }
 
-// requests returns the matching requests since the start or the last forget, with
+// Requests returns the matching requests since the start or the last Forget, with
 // those that a rule turned away and with clientv3's own retries.
 func (l *Link) Requests(m Matcher) []Request {
 	l.mu.Lock()
@@ -196,8 +201,11 @@ func (l *Link) Requests(m Matcher) []Request {
 	return found
 }
 
+// Count is the number of Requests.
 func (l *Link) Count(m Matcher) int { return len(l.Requests(m)) }
-func (l *Link) Forget()             { l.change(func() { l.seen = nil }) }
+
+// Forget drops the requests seen so far.
+func (l *Link) Forget() { l.change(func() { l.seen = nil }) }
 
 // pick notes a request and returns what the rules want done with the message.
 func (l *Link) pick(method string, msg any, isRequest bool) Action {

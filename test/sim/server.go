@@ -26,7 +26,7 @@ import (
 type simServer struct {
 	etcd     *etcdserver.EtcdServer
 	grpc     *grpc.Server
-	listener *simListener
+	listener *listener
 	admin    *clientv3.Client
 	served   chan struct{}
 	guests   sync.WaitGroup // requests that come beside gRPC
@@ -50,7 +50,7 @@ func (s *Sim) enter() (srv *simServer, done func()) {
 	return s.server, s.server.guests.Done
 }
 
-// start starts the server and returns once it takes requests, after about one
+// Start starts the server and returns once it takes requests, after about one
 // simulated second: its election.
 func (s *Sim) Start() {
 	s.T.Helper()
@@ -60,7 +60,7 @@ func (s *Sim) Start() {
 	}
 	etcd.Start()
 	<-etcd.ReadyNotify()
-	srv := &simServer{etcd: etcd, listener: newSimListener(), admin: v3client.New(etcd), served: make(chan struct{})}
+	srv := &simServer{etcd: etcd, listener: newListener(), admin: v3client.New(etcd), served: make(chan struct{})}
 	srv.grpc = v3rpc.Server(etcd, nil, nil, serverOptions()...)
 	go func() {
 		defer close(srv.served)
@@ -74,8 +74,8 @@ func (s *Sim) Start() {
 	s.server = srv
 }
 
-// stop ends the server, connections first. Clients dial again by themselves and
-// are refused until start; their requests wait for a connection, as long as their
+// Stop ends the server, connections first. Clients dial again by themselves and
+// are refused until Start; their requests wait for a connection, as long as their
 // contexts let them. A client behind a cut learns of the stop when healed.
 func (s *Sim) Stop() {
 	s.mu.Lock()
@@ -92,7 +92,7 @@ func (s *Sim) Stop() {
 	srv.etcd.HardStop()
 }
 
-// restart stops the server, waits, and starts it again on the same data. gRPC
+// Restart stops the server, waits, and starts it again on the same data. gRPC
 // clients wait between two dials, longer each time, up to two minutes.
 func (s *Sim) Restart(downFor time.Duration) {
 	s.T.Helper()
@@ -101,7 +101,7 @@ func (s *Sim) Restart(downFor time.Duration) {
 	s.Start()
 }
 
-// admin is a client inside the server, which no fault reaches: for edits by
+// Admin is a client inside the server, which no fault reaches: for edits by
 // hand and for checks. It lives until the server stops.
 func (s *Sim) Admin() *clientv3.Client {
 	srv := s.running()
@@ -111,7 +111,7 @@ func (s *Sim) Admin() *clientv3.Client {
 	return srv.admin
 }
 
-// compact drops all history before the current revision and returns that.
+// Compact drops all history before the current revision and returns that.
 func (s *Sim) Compact() int64 {
 	s.T.Helper()
 	c := s.Admin()

@@ -23,13 +23,6 @@ import (
 	"github.com/samcday/locked/internal/server/etcdtest"
 )
 
-// Simulated time: a real etcd server and real clients in a testing/synctest
-// bubble, joined by the in-memory links of simnet_test.go. The clock jumps when
-// every goroutine waits, so an hour of faults takes under a second.
-//
-// A test that waits for ever is no deadlock to the bubble, as the server's own
-// timers go on: the limit ends it.
-
 var seedFlag = flag.Uint64("seed", 0, "seed of the simulations; 0 picks one")
 
 // clientv3 makes this channel at init, outside every bubble, and waits on it in
@@ -41,7 +34,7 @@ var valCtxCh chan struct{}
 
 func init() { valCtxCh = nil }
 
-// sim is one simulation: a server, its clients and what was seen of them.
+// Sim is one simulation: a server, its clients and what was seen of them.
 type Sim struct {
 	T    *testing.T
 	dir  string
@@ -56,7 +49,7 @@ type Sim struct {
 	histories []*History
 }
 
-// simulate runs f in a bubble against a running server; there, s.t is the test,
+// Run runs f in a bubble against a running server; there, s.t is the test,
 // not t. On the way out it checks the histories and closes all. The bubble panics
 // if a goroutine is left behind.
 func Run(t *testing.T, f func(s *Sim)) {
@@ -78,14 +71,14 @@ func Run(t *testing.T, f func(s *Sim)) {
 	})
 }
 
-// rand is a random source that goroutines may share. The seed fixes the numbers
+// Rand is a random source that goroutines may share. The seed fixes the numbers
 // it hands out, not the order in which goroutines ask for them.
 func (s *Sim) Rand() *rand.Rand { return s.rnd }
 
-// now is the simulated time since the start.
+// Now is the simulated time since the start.
 func (s *Sim) Now() time.Duration { return time.Since(s.base) }
 
-// limit sets how much longer, from now, the simulation may last; 48 hours at first.
+// Limit sets how much longer, from now, the simulation may last; 48 hours at first.
 func (s *Sim) Limit(d time.Duration) { s.dog.Reset(d) }
 
 func (s *Sim) overdue() {
@@ -111,7 +104,7 @@ func (s *Sim) close() {
 	s.Stop()
 }
 
-// client is a new client on a link of its own, closed at the end. The options
+// Client is a new client on a link of its own, closed at the end. The options
 // change its configuration, which is etcd's default but for the log.
 func (s *Sim) Client(name string, opts ...func(*clientv3.Config)) (*clientv3.Client, *Link) {
 	s.T.Helper()
@@ -137,8 +130,8 @@ func (s *Sim) Client(name string, opts ...func(*clientv3.Config)) (*clientv3.Cli
 	return c, l
 }
 
-// simClock is a clock for one client. It sees the simulated time, and more of it
-// after suspend.
+// Clock is a clock for one client. It sees the simulated time, and more of it
+// after Suspend.
 type Clock struct {
 	base  time.Time
 	ahead atomic.Int64
@@ -146,10 +139,13 @@ type Clock struct {
 
 var _ clock.Clock = (*Clock)(nil)
 
-func (s *Sim) Clock() *Clock        { return &Clock{base: s.base} }
+// Clock is a new one.
+func (s *Sim) Clock() *Clock { return &Clock{base: s.base} }
+
+// Now is the time on the clock.
 func (c *Clock) Now() time.Duration { return time.Since(c.base) + time.Duration(c.ahead.Load()) }
 
-// suspend puts the clock ahead by d at once: as after a sleep of the machine, in
+// Suspend puts the clock ahead by d at once: as after a sleep of the machine, in
 // which the timers stood still.
 func (c *Clock) Suspend(d time.Duration) { c.ahead.Add(int64(d)) }
 
@@ -164,7 +160,7 @@ func (l *lockedSource) Uint64() uint64 {
 	return l.src.Uint64()
 }
 
-// sleep waits, or until ctx ends.
+// Sleep waits, or until ctx ends.
 func Sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -102,7 +102,7 @@ func shortMethod(fullMethod string) string {
 	return fullMethod[strings.LastIndexByte(fullMethod, '/')+1:]
 }
 
-// breakStreams ends the open streams of the method with err, or errFault, and
+// BreakStreams ends the open streams of the method with err, or errFault, and
 // tells how many there were. The connection and other requests stay.
 func (l *Link) BreakStreams(m Matcher, err error) int {
 	if err == nil {
