@@ -11,12 +11,6 @@ import (
 
 // inArenas are elections under faults that differ in their TTL and their number of members.
 func inArenas(t *testing.T, n int, f func(a *sim.Arena)) {
-	switch {
-	case testing.Short():
-		n = 1
-	case raceEnabled: // half: the whole of it is a command of its own
-		n /= 2
-	}
 	for round := range n {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
@@ -27,11 +21,12 @@ func inArenas(t *testing.T, n int, f func(a *sim.Arena)) {
 
 // All laws at once, under faults of every kind.
 func TestLawsUnderFaults(t *testing.T) {
-	inArenas(t, 8, func(a *sim.Arena) { a.UnderFaults(sim.Faults, 150) })
+	inArenas(t, length(8, 2), func(a *sim.Arena) { a.UnderFaults(sim.Faults, 150) })
 }
 
 // The lease of a leader is revoked by hand, too. Then two may believe to lead: that is the one thing that is given up.
 func TestLawsUnderRevocations(t *testing.T) {
+	notShort(t)
 	revoked := sim.Fault{Name: "lease revoked", Do: func(a *sim.Arena, m *sim.Member) {
 		if a.Rand().IntN(2) == 0 {
 			m.Link.CutDown() // it does not hear of it
@@ -41,7 +36,7 @@ func TestLawsUnderRevocations(t *testing.T) {
 		m.Link.Heal()
 	}}
 	all := slices.Concat(sim.Faults, slices.Repeat([]sim.Fault{revoked}, len(sim.Faults)))
-	inArenas(t, 4, func(a *sim.Arena) {
+	inArenas(t, length(4, 1), func(a *sim.Arena) {
 		a.MayOverlap()
 		a.UnderFaults(all, 150)
 		overlaps := a.Beliefs.Overlaps()

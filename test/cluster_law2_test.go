@@ -68,9 +68,7 @@ func TestLaw2EtcdLeaderPausedAndCutOff(t *testing.T) {
 }
 
 func testLeaderFaults(t *testing.T, faults ...leaderFault) {
-	if testing.Short() {
-		t.Skip("stops processes for seconds")
-	}
+	notShort(t)
 	c := startCluster(t)
 	total := newTally()
 	for i, tries := 0, 0; i < *rounds*len(faults); tries++ {

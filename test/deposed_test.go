@@ -69,7 +69,7 @@ func testDeposed(t *testing.T, broken brokenProof) {
 			a.Join(id, locked.NodeConfig{})
 		}
 		a.StartAll()
-		for range 20 {
+		for range length(20, 5) {
 			m := a.AwaitLeader()
 			time.Sleep(time.Duration(a.Rand().Int64N(int64(a.TTL))))
 			restore := m.Link.Depose(a.TTL)

@@ -334,10 +334,7 @@ var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, suc
 // After many outages nothing is left of them: goroutines, maps and memory are as they were after the first one.
 func TestSoak(t *testing.T) {
 	const apart = 2 * time.Hour // at most; half of it on average
-	outages := 8
-	if raceEnabled {
-		outages = 2
-	}
+	outages := length(8, 2)
 	if *soak > 0 {
 		outages = int(*soak / (apart/2 + 20*time.Minute))
 	}

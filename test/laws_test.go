@@ -132,7 +132,7 @@ func TestLaw8ItComesBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sim.InArena(t, 5*time.Second, 3, func(a *sim.Arena) {
 				a.StartAll()
-				for range 5 {
+				for range length(5, 1) {
 					for _, m := range a.Members {
 						fault(a, m)
 						a.AwaitSettled()
