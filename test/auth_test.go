@@ -399,7 +399,7 @@ func TestNamespace(t *testing.T) {
 			}
 			{
 				late := candidateFor(t, l, "/late", "late", time.Second)
-				enterLate(t, e, g, late, "/ns/late", "/ns/late")
+				enterLate(t, e, g, late, "/ns/late")
 				eventually(t, "the audit", func() bool { return len(e.keys("/ns/late")) == 0 })
 			}
 
