@@ -11,6 +11,9 @@ import (
 
 // inArenas are elections under faults that differ in their TTL and their number of members.
 func inArenas(t *testing.T, n int, f func(a *sim.Arena)) {
+	if testing.Short() {
+		n = 1
+	}
 	for round := range n {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()

@@ -333,6 +333,7 @@ var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, suc
 
 // After many outages nothing is left of them: goroutines, maps and memory are as they were after the first one.
 func TestSoak(t *testing.T) {
+	notShort(t)
 	const apart = 2 * time.Hour // at most; half of it on average
 	outages := length(8, 2)
 	if *soak > 0 {

@@ -77,6 +77,9 @@ func TestSearch(t *testing.T) {
 				t.Skip("too large for the race detector, and nothing in it happens at the same time")
 			}
 			s := search{config: c, most: *most}
+			if testing.Short() {
+				s.most = 2000
+			}
 			began := time.Now()
 			broken := s.run()
 			t.Logf("%s: %s in %v", c.name, s.seen(), time.Since(began).Round(10*time.Millisecond))
