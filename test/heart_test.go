@@ -329,13 +329,17 @@ func TestElectionsWhileCompacted(t *testing.T) {
 	})
 }
 
-var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, such as 8760h; 0 for some days")
+var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, such as 8760h; 0 for an hour, or half a day with -long")
 
 // After many outages nothing is left of them: goroutines, maps and memory are as they were after the first one.
 func TestSoak(t *testing.T) {
 	notShort(t)
-	const apart = 2 * time.Hour // at most; half of it on average
-	outages := length(8, 2)
+	apart := 20 * time.Minute // at most; half of it on average
+	if *long || *soak > 0 {
+		apart = 2 * time.Hour
+	}
+	longest := apart / 2 // of an outage
+	outages := length(8, 3)
 	if *soak > 0 {
 		outages = int(*soak / (apart/2 + 20*time.Minute))
 	}
@@ -349,15 +353,15 @@ func TestSoak(t *testing.T) {
 			m := a.Members[a.Rand().IntN(len(a.Members))]
 			switch a.Rand().IntN(4) {
 			case 0:
-				a.Restart(time.Duration(a.Rand().Int64N(int64(time.Hour))))
+				a.Restart(time.Duration(a.Rand().Int64N(int64(longest))))
 			case 1:
 				m.Link.Cut()
-				time.Sleep(time.Duration(a.Rand().Int64N(int64(time.Hour))))
+				time.Sleep(time.Duration(a.Rand().Int64N(int64(longest))))
 				m.Link.Reset()
 				m.Link.Heal()
 			case 2:
 				m.Link.Sever()
-				time.Sleep(time.Duration(a.Rand().Int64N(int64(time.Hour))))
+				time.Sleep(time.Duration(a.Rand().Int64N(int64(longest))))
 				m.Link.Heal()
 			case 3:
 				m.Bounce()
