@@ -16,7 +16,7 @@ func TestLaw2SuspendCountedShort(t *testing.T) {
 	var short atomic.Int64            // what CLOCK_BOOTTIME has missed
 	boottime := func() time.Duration { return time.Duration(truth.Load() - short.Load()) }
 	c := newSuspendClock(boottime, func() (wall, monotonic time.Duration) {
-		return Uptime() + 50*365*24*time.Hour, time.Duration(truth.Load() - suspended.Load())
+		return boottime() + 50*365*24*time.Hour, time.Duration(truth.Load() - suspended.Load())
 	})
 	sleep := func(d, missed time.Duration) {
 		short.Add(int64(missed))

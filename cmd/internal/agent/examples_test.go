@@ -30,7 +30,7 @@ type program struct {
 
 func startExample(t *testing.T, interpreter, file string, env ...string) *program {
 	t.Helper()
-	file, err := filepath.Abs(filepath.Join("../../examples/agent", file))
+	file, err := filepath.Abs(filepath.Join("../../../examples/agent", file))
 	if err != nil {
 		t.Fatal(err)
 	}
