@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 )
 
@@ -39,7 +40,7 @@ func (n *Node) keepChecking() {
 				}
 			}
 			done()
-			pause(ctx, every)
+			clock.Pause(ctx, every)
 		}
 	})
 }
@@ -59,8 +60,8 @@ func (n *Node) checked(ctx context.Context, err error) {
 		}
 	case n.unfit:
 		n.unfit, n.forsaken = false, false
-		if n.keeper.holding.Current == 0 {
-			n.keeper.grant()
+		if n.group.holding.Current == 0 {
+			n.group.grant()
 		}
 		n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 	}

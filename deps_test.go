@@ -3,6 +3,7 @@ package locked
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ var mayImport = []string{
 	"github.com/samcday/locked/internal/election",
 	"github.com/samcday/locked/internal/etcd",
 	"github.com/samcday/locked/internal/logqueue",
+	"github.com/samcday/locked/internal/mailbox",
 	"github.com/samcday/locked/internal/testhook",
 	"go.etcd.io/etcd/api/v3/etcdserverpb",
 	"go.etcd.io/etcd/api/v3/mvccpb",
@@ -53,6 +55,26 @@ func TestImports(t *testing.T) {
 		for _, path := range goList(t, goos, "-deps", ".") {
 			if isBelow(path, mustNotLink) {
 				t.Errorf("%s: the library must not link %s", goos, path)
+			}
+		}
+	}
+}
+
+// What the floors below the library may import of this module: no arrow points up.
+var floors = map[string][]string{
+	"internal/etcd":     {"internal/clock", "internal/election", "internal/mailbox"},
+	"internal/election": nil,
+	"internal/clock":    nil,
+	"internal/logqueue": nil,
+	"internal/mailbox":  nil,
+	"internal/testhook": {"internal/clock"},
+}
+
+func TestFloors(t *testing.T) {
+	for floor, below := range floors {
+		for _, path := range goList(t, runtime.GOOS, `-f={{join .Imports "\n"}}`, "./"+floor) {
+			if p, ours := strings.CutPrefix(path, "github.com/samcday/locked"); ours && !slices.Contains(below, strings.TrimPrefix(p, "/")) {
+				t.Errorf("%s imports %s, and may import no more of ours than %v", floor, path, below)
 			}
 		}
 	}

@@ -14,6 +14,8 @@ var (
 	ErrNoLeader = errors.New("locked: nobody is elected")
 	// ErrStarted says that the node, or another one of the same path and id in this Locker, is running.
 	ErrStarted = errors.New("locked: a node with this path and id is running already in this locker")
+	// ErrInLead says that a function that [Node.Lead] runs would have waited for itself.
+	ErrInLead = errors.New("locked: the function that Lead runs must return, and not wait for its own end")
 	// ErrClosed says that the Locker was closed.
 	ErrClosed = errors.New("locked: the locker is closed")
 	// ErrUnreachable says that etcd did not answer within the request timeout of the Locker.

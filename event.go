@@ -23,7 +23,8 @@ const (
 	EventRefresh
 	// EventPing: the elected node, whoever that is, is confirmed to be alive. It comes at least every half TTL.
 	EventPing
-	// EventError: something went wrong, and is being retried; Cause says what.
+	// EventError: something went wrong, and is being retried; Cause says what. It comes once, and again when the cause is
+	// another one or after etcd has meanwhile done what it is asked.
 	EventError
 )
 

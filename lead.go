@@ -1,9 +1,12 @@
 package locked
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/samcday/locked/internal/election"
@@ -21,7 +24,8 @@ import (
 // fence of [Term.Txn] protects. The node competes again when fn has returned.
 //
 // When fn returns while its context is alive, the node is stopped, leadership handed over, and Lead returns what fn did.
-// Fn must not wait for a Stop of its own node or a Close of its Locker, which wait for fn: it returns instead.
+// Fn must not wait for a Stop of its own node, a Close of its Locker, or a Transfer of its term, which wait for fn: it returns
+// instead. Called by fn itself they return [ErrInLead]; in another goroutine that fn waits for, give them the context of fn.
 // A panic in fn hands over too, and goes on. Otherwise Lead returns the error of ctx, [ErrStopped] after a Stop by
 // somebody else, [ErrStarted] if the node runs already, [ErrClosed], or what etcd refused. That etcd cannot be reached is
 // no reason to return. After ctx has ended, Lead returns when fn has, within the Locker's request timeout.
@@ -71,7 +75,9 @@ type campaign struct {
 // work runs fn for one term. Done says that it returned by itself.
 func (n *Node) work(c *campaign, t *Term, fn func(context.Context, *Term) error) (err error, done bool) {
 	returned := false
+	n.working.Store(goroutine())
 	defer func() {
+		n.working.Store(0)
 		n.l.post(func() { n.rested(t) })
 		if !returned { // it panics, or ends its goroutine
 			n.quit(c)
@@ -84,15 +90,18 @@ func (n *Node) work(c *campaign, t *Term, fn func(context.Context, *Term) error)
 
 // quit stops the node of a campaign, and waits until it has handed over.
 func (n *Node) quit(c *campaign) {
+	late := make(chan struct{})
 	n.l.post(func() {
 		if n.campaign != c {
 			return // it is over, and the node may run for somebody else by now
 		}
-		n.stop(election.Stopped, func(error) {})
+		n.stop(election.Stopped, func(err error) {
+			if err != nil {
+				close(late)
+			}
+		})
 		n.freeze()
 	})
-	limit := time.NewTimer(n.l.timeout)
-	defer limit.Stop()
 	for {
 		select {
 		case t := <-c.terms: // it was elected, and fn did not get to run
@@ -101,7 +110,7 @@ func (n *Node) quit(c *campaign) {
 			return
 		case <-n.l.closed:
 			return
-		case <-limit.C:
+		case <-late:
 			n.l.log.Warn("not handed over in time, which goes on", "path", n.path, "id", n.id)
 			return
 		}
@@ -155,7 +164,7 @@ func (n *Node) freeze() {
 	if n.term == nil || n.frozen != 0 {
 		return
 	}
-	n.frozen = max(n.deadline, n.keeper.holding.Deadline(n.candidate.Key().Lease))
+	n.frozen = max(n.deadline, n.group.holding.Deadline(n.candidate.Key().Lease))
 	n.l.watchOver(n, n.frozen)
 }
 
@@ -172,4 +181,19 @@ func (n *Node) overdue() {
 	n.l.log.Error("work goes on after its term", "path", n.path, "id", n.id, "token", n.term.token)
 	n.emit(Event{Kind: EventError, Token: n.term.token, Cause: err})
 	n.step(election.Input{What: election.Overdue})
+}
+
+// inLead reports whether a goroutine runs the work of a term of the node. It would wait for itself if it waited for the end of it.
+func (n *Node) inLead(caller int64) bool { return caller != 0 && n.working.Load() == caller }
+
+// goroutine is the number of the goroutine that calls it, which Go tells in a stack trace alone.
+func goroutine() int64 {
+	var text [64]byte
+	trace := text[:runtime.Stack(text[:], false)]
+	number, _, _ := bytes.Cut(bytes.TrimPrefix(trace, []byte("goroutine ")), []byte(" "))
+	id, err := strconv.ParseInt(string(number), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return id
 }

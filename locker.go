@@ -18,6 +18,7 @@ import (
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 	"github.com/samcday/locked/internal/logqueue"
+	"github.com/samcday/locked/internal/mailbox"
 	"github.com/samcday/locked/internal/testhook"
 )
 
@@ -37,20 +38,22 @@ type Locker struct {
 	ctx    context.Context // ends with the locker
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // all goroutines
-	box    *mailbox[func()]
+	box    *mailbox.Mailbox[func()]
 	closed chan struct{} // closed when the loop takes nothing more
 
 	handedOver atomic.Bool // Close has stopped every node
 
 	// Owned by the loop.
 	closing       bool
+	gaveUp        bool // on work that goes on
 	askedVersions bool
-	contests      map[string]*contest
-	keepers       map[time.Duration][]*keeper
-	orders
+	states        map[string]*electionState
+	groups        map[time.Duration][]*leaseGroup
+	batches       *etcd.Batches
+	leases        *etcd.Leases
+	watches       *etcd.Watches
 	believers
-	streams
-	proofs
+	outage outage
 
 	watchdog *watchdog
 
@@ -131,16 +134,15 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 	l := &Locker{
 		client: client, etcd: conn,
 		log: log, records: records, clock: hooks.Clock, ttl: o.ttl, timeout: o.timeout, seed: strings.ToLower(rand.Text()[:12]),
-		ctx: ctx, cancel: cancel, box: newMailbox[func()](), closed: make(chan struct{}),
-		orders:    newOrders(),
+		ctx: ctx, cancel: cancel, box: mailbox.New[func()](), closed: make(chan struct{}),
 		counters:  counters{ends: map[error]int64{}},
 		believers: believers{nodes: map[*Node]struct{}{}, timer: stoppedTimer()},
-		streams:   streams{open: map[*stream]struct{}{}},
-		proofs:    proofs{waiting: map[time.Duration][]claim{}, beats: map[time.Duration]time.Duration{}},
-		contests:  map[string]*contest{}, keepers: map[time.Duration][]*keeper{},
+		states:    map[string]*electionState{}, groups: map[time.Duration][]*leaseGroup{},
 	}
+	l.batches = etcd.NewBatches(conn, l.host())
+	l.leases = etcd.NewLeases(conn, l.host(), l.counters.verification.add)
+	l.watches = etcd.NewWatches(conn, l.host(), l.rely, l.wentBack)
 	l.watchdog = newWatchdog(l.clock)
-	l.beat.timer = stoppedTimer()
 	l.tasks.Add(1)
 	go l.run()
 	if hooks.Loop != nil {
@@ -149,24 +151,27 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 	return l, nil
 }
 
+// host is what the loop is to those below that keep something.
+func (l *Locker) host() etcd.Host {
+	return etcd.Host{Context: l.ctx, Clock: l.clock, Log: l.log, Post: l.post, Spawn: l.spawn}
+}
+
 // run is the loop: everything that the nodes, their leases and their watches know is touched by it alone.
 func (l *Locker) run() {
 	defer l.tasks.Done()
 	defer close(l.closed)
 	defer l.believers.timer.Stop()
-	defer l.beat.timer.Stop()
+	defer l.watches.Stop()
 	for {
 		select {
-		case <-l.box.wake:
-			for _, f := range l.box.take() {
+		case <-l.box.Wake():
+			for _, f := range l.box.Take() {
 				f()
 			}
 		case <-l.believers.timer.C:
 			l.expire()
-		case <-l.beat.timer.C:
-			l.beats()
 		case <-l.ctx.Done():
-			for _, f := range l.box.close() {
+			for _, f := range l.box.Close() {
 				f() // they see a locker that is closing, and answer whoever waits
 			}
 			l.unlisten()
@@ -182,7 +187,7 @@ func stoppedTimer() *time.Timer {
 }
 
 // post makes the loop do something. After Close it is never done.
-func (l *Locker) post(f func()) { l.box.post(f) }
+func (l *Locker) post(f func()) { l.box.Post(f) }
 
 // ask makes the loop do something that ends in an answer, and waits for it. When ctx ends first, abandon is done, which
 // must answer too.
@@ -230,12 +235,20 @@ func (l *Locker) spawn(f func()) {
 // logPatience is how long Close waits for a log handler.
 const logPatience = time.Second
 
-// Close stops all nodes and hands over what they lead, as [Node.Stop] does, until ctx ends; then it ends everything that
-// the locker has running, and the channels of its subscribers. Its leases are revoked once nothing is left on them, so
-// that nothing of ours is left in etcd; if that cannot be known in time they end by themselves within a TTL. The error is
-// that of the context if not everything could be handed over, or what etcd refused: see [Node.Stop].
+// Close stops all nodes and hands over what they lead, as [Node.Stop] does; then it ends everything that the locker has running,
+// and the channels of its subscribers. Its leases are revoked once nothing is left on them, so that nothing of ours is left in
+// etcd; if that cannot be known in time they end by themselves within a TTL.
+//
+// Work that [Node.Lead] guards has as long as ctx lives to end: what goes on then keeps its lease until that runs out, and the
+// error is that of ctx. The handing over itself has up to the request timeout, however long ctx lives, and also if it has ended
+// before: if etcd does not answer in that time the error is [ErrUnreachable]. What etcd refuses is returned too: see [Node.Stop].
+// It returns [ErrInLead] to a function that it would wait for, and closes nothing.
 func (l *Locker) Close(ctx context.Context) error {
-	err := l.ask(ctx, l.close, func(err error, answer func(error)) { answer(err) })
+	caller := goroutine()
+	err := l.ask(ctx, func(answer func(error)) { l.close(caller, answer) }, func(err error, _ func(error)) { l.hurry(err) })
+	if errors.Is(err, ErrInLead) {
+		return err
+	}
 	if errors.Is(err, ErrClosed) && l.handedOver.Load() {
 		err = nil // an earlier call has done it
 	}
@@ -253,9 +266,36 @@ func (l *Locker) Close(ctx context.Context) error {
 	return err
 }
 
+// hurry does not wait any more for work that goes on.
+func (l *Locker) hurry(err error) {
+	for _, st := range l.states {
+		for _, n := range st.nodes {
+			if n.works() {
+				l.gaveUp = true
+				answerAll(&n.leaving, err)
+			}
+		}
+	}
+}
+
+// inLead reports whether a goroutine runs the work of a node's term, of that path or of any.
+func (l *Locker) inLead(caller int64, path string) bool {
+	for _, st := range l.states {
+		if (path == "" || st.path == path) && slices.ContainsFunc(st.nodes, func(n *Node) bool { return n.inLead(caller) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // close stops the nodes, and answers when they are all gone and the leases revoked.
-func (l *Locker) close(answer func(error)) {
+func (l *Locker) close(caller int64, answer func(error)) {
+	if l.inLead(caller, "") {
+		answer(ErrInLead)
+		return
+	}
 	l.closing = true
+	l.watches.Ending()
 	left := 1
 	var refused error
 	done := func(err error) {
@@ -264,15 +304,17 @@ func (l *Locker) close(answer func(error)) {
 		}
 		if left--; left == 0 {
 			ids := l.leaseIDs()
-			l.handedOver.Store(true)
+			l.handedOver.Store(!l.gaveUp && !errors.Is(refused, ErrUnreachable))
 			l.spawn(func() {
-				l.revoke(ids)
+				if !errors.Is(refused, ErrUnreachable) {
+					l.leases.Revoke(ids)
+				}
 				answer(refused)
 			})
 		}
 	}
-	for _, c := range l.contests {
-		for _, n := range slices.Clone(c.nodes) {
+	for _, st := range l.states {
+		for _, n := range slices.Clone(st.nodes) {
 			left++
 			n.stop(election.Stopped, done)
 		}

@@ -19,27 +19,31 @@ type Node struct {
 	check func(context.Context) error
 
 	value   atomic.Pointer[string]
-	belief  atomic.Pointer[belief]  // of the last term
-	contest atomic.Pointer[contest] // while the node runs, or somebody listens to its events
+	belief  atomic.Pointer[belief]        // of the last term
+	working atomic.Int64                  // goroutine in which Lead runs the work of a term; 0 while it does not
+	state   atomic.Pointer[electionState] // while the node runs, or somebody listens to its events
 
 	// Owned by the loop.
-	candidate *election.Candidate
-	keeper    *keeper
-	running   bool          // from Start until nothing of the node is left in etcd
-	stopping  bool          // it shall not run any more
-	entering  *starting     // waits until the node is in the queue or elected
-	settling  []func(error) // wait until its value is in etcd
-	leaving   []func(error) // wait until nothing of it is left
-	next      []*starting   // wait for that too, to begin then
-	failure   error         // of the last request that failed
-	campaign  *campaign     // that Lead runs
-	term      *Term         // whose work goes on
-	cause     error         // of the end of the last term
-	deadline  time.Duration // of its lease, then
-	forsaken  bool          // etcd does not let it delete its key, which ends with its lease
-	unfit     bool          // its check has not passed
-	checks    context.CancelFunc
-	frozen    time.Duration // reading of the clock at which that is given up on; 0 while it is not
+	candidate  *election.Candidate
+	group      *leaseGroup
+	running    bool          // from Start until nothing of the node is left in etcd
+	stopping   bool          // it shall not run any more
+	entering   *starting     // waits until the node is in the queue or elected
+	settling   []func(error) // wait until its value is in etcd
+	leaving    []func(error) // wait until nothing of it is left
+	next       []*starting   // wait for that too, to begin then
+	failure    error         // of the last request that failed
+	complaint  string        // what was told of it; empty once etcd does what it is asked
+	campaign   *campaign     // that Lead runs
+	term       *Term         // whose work goes on
+	cause      error         // of the end of the last term
+	deadline   time.Duration // of its lease, then
+	forsaken   bool          // etcd does not let it delete its key, which ends with its lease
+	leaveBy    *time.Timer   // waits until it has to be gone; nil while it does not stop, or its work goes on
+	unanswered bool          // that time is over
+	unfit      bool          // its check has not passed
+	checks     context.CancelFunc
+	frozen     time.Duration // reading of the clock at which that is given up on; 0 while it is not
 }
 
 // Node gives a node that competes for the path once it is started. Nothing is sent to etcd before. It refuses settings that
@@ -68,11 +72,17 @@ func (n *Node) Start(ctx context.Context) error {
 }
 
 // Stop makes the node stop competing, and hands over what it leads to the next in line, in one commit. It returns once
-// that is known to be done. When ctx ends first, its error is returned, and the handing over goes on by itself; when etcd
-// refuses it, as it does once the permission to write the path was taken away, that error is returned, and the node's keys end
-// with its lease, which is not renewed any more. Belief ends at once in any case. Work that [Node.Lead] guards has as long as ctx lives, and what is then left on the lease, to
-// end before leadership is handed over. Stopping a node that does not run does nothing.
+// that is known to be done. Belief ends at once in any case. Stopping a node that does not run does nothing.
+//
+// Work that [Node.Lead] guards has as long as ctx lives, and what is then left on the lease, to end before leadership is handed
+// over. For etcd Stop waits up to the request timeout of the Locker, however long ctx lives, and then returns [ErrUnreachable].
+// Then, and when it returns the error of ctx, the handing over goes on by itself, until the lease has ended at the latest. When
+// etcd refuses it, as it does once the permission to write the path was taken away, that error is returned, and the node's keys
+// end with its lease, which is not renewed any more. It returns [ErrInLead] to the function that it would wait for.
 func (n *Node) Stop(ctx context.Context) error {
+	if n.inLead(goroutine()) {
+		return ErrInLead
+	}
 	stop := func(answer func(error)) { n.stop(election.Stopped, answer) }
 	err := n.l.ask(ctx, stop, func(err error, answer func(error)) {
 		if n.stopping {
@@ -117,8 +127,8 @@ func (n *Node) Events(ctx context.Context) <-chan Event {
 // Leader is the elected node as this process knows it, in one consistent snapshot; the zero Leader if that is nobody, or
 // if the node neither runs nor is listened to. Ask [Locker.Leader] for what etcd knows.
 func (n *Node) Leader() Leader {
-	if c := n.contest.Load(); c != nil {
-		return *c.leader.Load()
+	if st := n.state.Load(); st != nil {
+		return *st.leader.Load()
 	}
 	return Leader{}
 }

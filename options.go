@@ -72,7 +72,8 @@ func WithNamespace(prefix string) Option {
 	}
 }
 
-// WithLogger makes the locker tell what it does. By default it is silent. The handler runs in a goroutine of its own: one that
+// WithLogger makes the locker tell what it does. By default it is silent. Of an etcd that does not answer it tells when that begins,
+// once a minute, and when it is over; the single requests that fail are told at the level of debugging. The handler runs in a goroutine of its own: one that
 // blocks holds nothing up, and loses the records that come meanwhile, which [Stats].DroppedRecords counts. [Locker.Close] waits
 // for what is under way up to a second.
 func WithLogger(log *slog.Logger) Option {

@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 )
@@ -38,20 +39,20 @@ func (n *Node) start(s *starting) {
 	case n.running || n.l.runs(n.path, n.id):
 		s.done(ErrStarted)
 	default:
-		n.running, n.forsaken, n.failure, n.entering, n.campaign = true, false, nil, s, s.campaign
+		n.running, n.forsaken, n.failure, n.complaint, n.entering, n.campaign = true, false, nil, "", s, s.campaign
 		n.candidate.Guard(n.campaign != nil)
-		n.keeper = n.l.join(n)
-		n.l.pace()
-		c := n.l.contest(n.path)
-		n.attach(c)
+		n.group = n.l.join(n)
+		st := n.l.state(n.path)
+		n.l.watches.Pace()
+		n.attach(st)
 		if n.check != nil {
 			n.unfit = true
 			n.keepChecking()
 		} else {
 			n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 		}
-		if n.unfit || !n.candidate.Busy() && !n.keeper.granting { // otherwise when it has entered, which opening a watch would delay
-			c.follow()
+		if n.unfit || !n.candidate.Busy() && !n.group.granting { // otherwise when it has entered, which opening a watch would delay
+			st.follow()
 		}
 	}
 }
@@ -89,6 +90,10 @@ func (n *Node) stop(cause election.Cause, answer func(error)) {
 	}
 	n.leaving = append(n.leaving, answer)
 	if n.stopping {
+		if n.unanswered { // etcd was given its time, and may be back by now
+			n.unanswered = false
+			n.leaveBy.Reset(n.l.timeout / 10)
+		}
 		return
 	}
 	n.stopping = true
@@ -97,7 +102,39 @@ func (n *Node) stop(cause election.Cause, answer func(error)) {
 	if n.running && n.candidate.Gone() { // it was out of the queue before
 		n.gone()
 	}
+	n.hurry()
 }
+
+// hurry bounds the time in which a node that stops has to be gone, once its work does not keep it any more. Those who wait are
+// answered then, and it goes on leaving.
+func (n *Node) hurry() {
+	if !n.running || !n.stopping || n.works() {
+		return
+	}
+	if n.leaveBy == nil {
+		var timer *time.Timer
+		timer = time.AfterFunc(n.l.timeout, func() {
+			n.l.post(func() {
+				if n.leaveBy == timer {
+					n.unanswered = true
+					n.hurry()
+				}
+			})
+		})
+		n.leaveBy = timer
+	}
+	if !n.unanswered || len(n.leaving) == 0 {
+		return
+	}
+	err := n.l.unreached()
+	if n.failure != nil {
+		err = fmt.Errorf("%w: %w", err, n.failure)
+	}
+	answerAll(&n.leaving, err)
+}
+
+// works reports whether leadership is not handed over because of the work of a term.
+func (n *Node) works() bool { return n.term != nil && n.frozen != givenUp }
 
 func (n *Node) set(value string, answer func(error)) {
 	if n.l.closing {
@@ -118,7 +155,7 @@ func (n *Node) step(in election.Input) {
 	if !n.running {
 		return
 	}
-	in.At, in.View, in.Holding = n.l.clock.Now(), &n.contest.Load().view, &n.keeper.holding
+	in.At, in.View, in.Holding = n.l.clock.Now(), &n.state.Load().view, &n.group.holding
 	actions := n.candidate.Step(in)
 	n.prolong() // or shorten, before anything is sent that could shorten it
 	for _, a := range actions {
@@ -126,6 +163,7 @@ func (n *Node) step(in election.Input) {
 	}
 	if n.running {
 		n.follow()
+		n.hurry()
 	}
 }
 
@@ -138,7 +176,7 @@ func (n *Node) do(a election.Action) {
 	case election.Deselect:
 		n.deselected(causes[a.Cause])
 	case election.Wait:
-		time.AfterFunc(delay(a.Attempt, time.Second), func() {
+		time.AfterFunc(clock.Backoff(a.Attempt, time.Second), func() {
 			n.l.post(func() { n.step(election.Input{What: election.Woke}) })
 		})
 	case election.Foreign:
@@ -150,7 +188,7 @@ func (n *Node) do(a election.Action) {
 
 // commit sends the candidate's transaction, and tells it what came of it.
 func (n *Node) commit(a election.Action) {
-	n.l.submit(n.path, a.Txn, func(r etcd.Result) { n.committed(a, r) })
+	n.l.batches.Submit(n.path, a.Txn, func(r etcd.Result) { n.committed(a, r) })
 }
 
 func (n *Node) committed(a election.Action, r etcd.Result) {
@@ -164,21 +202,24 @@ func (n *Node) committed(a election.Action, r etcd.Result) {
 		n.failed(a.Kind.String(), r.Err)
 	case !r.Succeeded:
 		reply.Result = election.Refused
+		fallthrough
+	default:
+		n.complaint = ""
 	}
 	if !n.running {
 		return // it failed for good
 	}
-	n.contest.Load().follow()
+	n.state.Load().follow()
 	if a.Kind == election.Entry && r.Succeeded {
 		r.Seen = entry(a.Txn, r.Revision)
 	}
 	if r.Seen != nil {
-		n.contest.Load().saw(r.Seen)
+		n.state.Load().saw(r.Seen)
 	}
 	n.step(election.Input{What: election.Answer, Reply: reply})
-	n.contest.Load().watchPath()
+	n.state.Load().watchPath()
 	if reply.Result == election.Denied && !reply.Doubt && n.running && (n.stopping || n.unfit) && onlyDeletes(a.Kind) {
-		n.keeper.forsake(n)
+		n.group.forsake(n)
 		answerAll(&n.leaving, n.failure)
 	}
 }
@@ -211,14 +252,20 @@ func (n *Node) failed(request string, err error) {
 		n.failure = fmt.Errorf("hand over %s: %w: the etcd user must not use the successor's lease, which has keys that its "+
 			"roles do not cover: giving up the term without a successor", n.path, err)
 	}
-	n.l.log.Warn("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
-	n.emit(Event{Kind: EventError, Cause: n.failure})
+	n.l.log.Debug("request failed", "path", n.path, "id", n.id, "request", request, "error", err)
+	if cause := etcd.Cause(err); cause != n.complaint {
+		n.complaint = cause
+		n.emit(Event{Kind: EventError, Cause: n.failure})
+		if etcd.Final(err) { // otherwise it is an outage, or none to speak of
+			n.l.log.Warn("etcd refuses", "path", n.path, "id", n.id, "error", n.failure)
+		}
+	}
 	if etcd.Final(err) && n.entering != nil {
 		n.entered(n.failure)
 		n.stop(election.Stopped, func(error) {})
 	}
 	if etcd.Gone(err) {
-		n.keeper.lost(n.candidate.AskedLease())
+		n.group.lost(n.candidate.AskedLease())
 	}
 	if etcd.Final(err) && request == election.Rewrite.String() {
 		answerAll(&n.settling, n.failure)
@@ -229,7 +276,7 @@ func (n *Node) failed(request string, err error) {
 func (n *Node) prolong() {
 	key, leads := n.candidate.Leading()
 	if b := n.belief.Load(); leads && b != nil && b.token == key.Create {
-		b.extend(n.l.clock.Now(), n.candidate.Until(&n.keeper.holding))
+		b.extend(n.l.clock.Now(), n.candidate.Until(&n.group.holding))
 	}
 }
 
@@ -237,7 +284,7 @@ func (n *Node) prolong() {
 func (n *Node) follow() {
 	_, leads := n.candidate.Leading()
 	if n.candidate.Place() == election.Elected {
-		n.contest.Load().announce(n.candidate.Key(), n.candidate.Key().Mod)
+		n.state.Load().announce(n.candidate.Key(), n.candidate.Key().Mod)
 	}
 	if n.candidate.Place() != election.Nowhere {
 		n.entered(nil)
@@ -245,17 +292,17 @@ func (n *Node) follow() {
 	if n.candidate.Settled() {
 		answerAll(&n.settling, nil)
 	}
-	if n.term != nil && !leads && n.cause == ErrTransferred && !n.candidate.Requested(&n.contest.Load().view) {
+	if n.term != nil && !leads && n.cause == ErrTransferred && !n.candidate.Requested(&n.state.Load().view) {
 		n.freeze() // whoever asked for the transfer does not wait any more
 	}
-	n.keeper.prune()
+	n.group.prune()
 }
 
 func (n *Node) selected() {
 	key, _ := n.candidate.Leading()
 	b := &belief{token: key.Create}
-	b.until.Store(int64(n.candidate.Until(&n.keeper.holding)))
-	n.contest.Load().announce(key, key.Mod)
+	b.until.Store(int64(n.candidate.Until(&n.group.holding)))
+	n.state.Load().announce(key, key.Mod)
 	n.belief.Store(b)
 	n.l.watchOver(n, time.Duration(b.until.Load()))
 	n.l.counters.terms++
@@ -303,8 +350,12 @@ func (n *Node) gone() {
 		return
 	}
 	n.running, n.stopping = false, false
-	n.keeper.leave(n)
-	n.keeper = nil
+	if n.leaveBy != nil {
+		n.leaveBy.Stop()
+		n.leaveBy, n.unanswered = nil, false
+	}
+	n.group.leave(n)
+	n.group = nil
 	if n.checks != nil {
 		n.checks()
 	}
@@ -331,14 +382,14 @@ func answerAll(list *[]func(error), err error) {
 	}
 }
 
-func (n *Node) attach(c *contest) {
-	n.contest.Store(c)
-	c.nodes = append(c.nodes, n)
+func (n *Node) attach(st *electionState) {
+	n.state.Store(st)
+	st.nodes = append(st.nodes, n)
 }
 
 // foreign tells the user of a stranger at the path.
 func (n *Node) foreign() {
-	stranger := n.contest.Load().view.Path
+	stranger := n.state.Load().view.Path
 	n.emit(Event{Kind: EventError, Revision: stranger.Mod, Cause: fmt.Errorf(
 		"locked: %s is held by somebody who does not compete for it, with the value %s: waiting until it is deleted",
 		n.path, abbreviate(stranger.Data))})
@@ -350,12 +401,12 @@ func (n *Node) emit(e Event) {
 	if e.Kind == EventSelect || e.Kind == EventDeselect || e.Kind == EventRefresh {
 		e.ID, e.Value = n.id, n.LocalValue()
 	}
-	n.contest.Load().tell(e, func(s *subscription) bool { return s.node == n })
+	n.state.Load().tell(e, func(s *subscription) bool { return s.node == n })
 }
 
 func (n *Node) detach() {
-	c := n.contest.Load()
-	c.nodes = slices.DeleteFunc(c.nodes, func(other *Node) bool { return other == n })
-	c.watchPath()
-	c.release()
+	st := n.state.Load()
+	st.nodes = slices.DeleteFunc(st.nodes, func(other *Node) bool { return other == n })
+	st.watchPath()
+	st.release()
 }

@@ -79,10 +79,10 @@ func (l *Locker) stats() Stats {
 	for cause, name := range causeNames {
 		s.Ends[name] = c.ends[cause]
 	}
-	for path, contest := range l.contests {
-		for _, n := range contest.nodes {
+	for path, st := range l.states {
+		for _, n := range st.nodes {
 			s.Nodes = append(s.Nodes, NodeStats{
-				Path: path, ID: n.id, Selected: n.IsSelected(), Remaining: n.Remaining(), Waiting: len(contest.view.Queue),
+				Path: path, ID: n.id, Selected: n.IsSelected(), Remaining: n.Remaining(), Waiting: len(st.view.Queue),
 			})
 		}
 	}

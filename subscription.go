@@ -14,7 +14,7 @@ type subscription struct {
 	out  chan Event
 	ctx  context.Context // ends it, as the locker does
 	node *Node           // whose own events it gets too
-	c    *contest        // that it listens to, once it was taken up
+	st   *electionState  // that it listens to, once it was taken up
 
 	mu       sync.Mutex
 	pending  []Event
@@ -34,10 +34,10 @@ func newSubscription(l *Locker, ctx context.Context, n *Node) *subscription {
 }
 
 // begin makes the end of its context end it.
-func (s *subscription) begin(c *contest) {
+func (s *subscription) begin(st *electionState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.c = c
+	s.st = st
 	s.unwatch = context.AfterFunc(s.ctx, s.end)
 }
 
@@ -61,11 +61,11 @@ func (s *subscription) finish() {
 	}
 	s.pending = nil
 	close(s.out)
-	if s.c != nil {
+	if s.st != nil {
 		s.unwatch()
 		s.l.post(func() {
-			s.c.subs = slices.DeleteFunc(s.c.subs, func(other *subscription) bool { return other == s })
-			s.c.release()
+			s.st.subs = slices.DeleteFunc(s.st.subs, func(other *subscription) bool { return other == s })
+			s.st.release()
 		})
 	}
 }

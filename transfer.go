@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 )
@@ -32,7 +33,8 @@ var (
 //
 // It returns [ErrNoLeader], [ErrNoCandidate], [ErrTransferPending], [ErrTransferFailed], [ErrUnreachable], [ErrClosed], what
 // etcd refused, or the context's error when the leader did not obey in time; the request then vanishes, though a leader that
-// has begun to obey may still hand over. Without a deadline it waits for as long as the leader's work takes.
+// has begun to obey may still hand over. Without a deadline it waits for as long as the leader's work takes: to the function of
+// [Node.Lead] whose own term that is it returns [ErrInLead].
 func (l *Locker) Transfer(ctx context.Context, path, id string) error {
 	if err := CheckPath(path); err != nil {
 		return err
@@ -44,6 +46,17 @@ func (l *Locker) Transfer(ctx context.Context, path, id string) error {
 	}
 	if l.ctx.Err() != nil {
 		return ErrClosed
+	}
+	caller := goroutine()
+	own := func(answer func(error)) {
+		if l.inLead(caller, path) {
+			answer(ErrInLead)
+		} else {
+			answer(nil)
+		}
+	}
+	if err := l.ask(ctx, own, func(err error, answer func(error)) { answer(err) }); errors.Is(err, ErrInLead) {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,7 +99,7 @@ func (t *transfer) run(ctx context.Context) error {
 			if done || err != nil {
 				return err
 			}
-			pause(ctx, delay(1, time.Second)) // a watch that is refused at once must not make this spin
+			clock.Pause(ctx, clock.Backoff(1, time.Second)) // a watch that is refused at once must not make this spin
 		}
 	}
 }
@@ -120,8 +133,8 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	feed := t.l.etcd.Watcher.Watch(clientv3.WithRequireLeader(ctx), election.Prefix(t.path), clientv3.WithPrefix(), clientv3.WithCreatedNotify())
-	if _, ok := <-feed; !ok {
+	watch := t.l.etcd.Watcher.Watch(clientv3.WithRequireLeader(ctx), election.Prefix(t.path), clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if _, ok := <-watch; !ok {
 		return false, t.lost(ctx)
 	}
 	txn, ok := election.RequestTransfer(t.path, view, t.id, int64(t.lease))
@@ -135,11 +148,11 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	if !r.Succeeded { // somebody was faster: look again
 		return false, ctx.Err()
 	}
-	return t.wait(ctx, feed, view.Term, r.Revision, successor)
+	return t.wait(ctx, watch, view.Term, r.Revision, successor)
 }
 
 // wait watches until the request was obeyed, refused, or overtaken, and has it kept alive meanwhile.
-func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
+func (t *transfer) wait(ctx context.Context, watch clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
 	limited, cancel := context.WithCancel(ctx)
 	var keeping sync.WaitGroup
 	keeping.Add(1)
@@ -149,7 +162,7 @@ func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from elect
 	}()
 	defer keeping.Wait()
 	defer cancel()
-	for resp := range feed {
+	for resp := range watch {
 		if resp.Err() != nil {
 			break
 		}
@@ -163,7 +176,7 @@ func (t *transfer) wait(ctx context.Context, feed clientv3.WatchChan, from elect
 // keepAlive renews the lease of the request until ctx ends. Each attempt may take as long as there is between two.
 func (t *transfer) keepAlive(ctx context.Context) {
 	const every = transferTTL / 3
-	for pause(ctx, every); ctx.Err() == nil; pause(ctx, every) {
+	for clock.Pause(ctx, every); ctx.Err() == nil; clock.Pause(ctx, every) {
 		limited, cancel := context.WithTimeout(ctx, every)
 		if _, err := t.l.client.KeepAliveOnce(limited, t.lease); err != nil && ctx.Err() == nil {
 			t.l.log.Warn("transfer request not kept alive", "path", t.path, "error", err)

@@ -28,7 +28,8 @@ type NodeConfig struct {
 	// different ones, as [Locker.Transfer] cannot tell two with the same ID apart. It must not contain ":::", end in ":",
 	// or contain control characters.
 	ID string
-	// Value is what the node announces when it is elected: any bytes but none, and at most [MaxValueSize].
+	// Value is what everybody is told of the node when it is elected, mostly how to reach it: any bytes but none, and at most
+	// [MaxValueSize]. Who has nothing to tell puts the ID there.
 	Value string
 	// TTL is how long after the last renewal an elected node that died is replaced, from one second to an hour, rounded
 	// up to whole seconds. By default it is the Locker's. etcd raises one that is shorter than one and a half of its
@@ -101,7 +102,7 @@ func checkName(field, s string, limit int) error {
 func checkValue(s string) error {
 	switch {
 	case s == "":
-		return &ConfigError{"Value", `""`, "must not be empty"}
+		return &ConfigError{"Value", `""`, "must not be empty: everybody is told it of the elected one, so put there how to reach it, or its ID again"}
 	case len(s) > MaxValueSize:
 		return &ConfigError{"Value", abbreviate(s), fmt.Sprintf("has %d bytes, at most %d are allowed", len(s), MaxValueSize)}
 	}

@@ -79,7 +79,7 @@ func TestPingsBesideTrouble(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for range 7 {
-		loop(func() { look(l, "streams", "current").SetZero() }) // as a watch that breaks does
+		loop(func() { look(l, "watches", "current").SetZero() }) // as a watch that breaks does
 		listenTo(t, "other", l.Watch(ctx, "/other")).await(locked.EventVacant)
 		events.await(locked.EventPing)
 	}

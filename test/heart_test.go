@@ -287,6 +287,7 @@ func TestLeadInLongOutage(t *testing.T) {
 		<-done
 		r.Off()
 		m.Link.Reset()
+		time.Sleep(a.TTL) // what is left goes by itself
 	})
 }
 

@@ -314,7 +314,7 @@ func TestTransferNotObeyedInTime(t *testing.T) {
 	for pending := true; pending; { // until the leader has heard that nobody waits for it any more
 		answer := make(chan bool)
 		loop(func() {
-			election := look(l, "contests").MapIndex(reflect.ValueOf("/a")).Interface()
+			election := look(l, "states").MapIndex(reflect.ValueOf("/a")).Interface()
 			answer <- look(election, "view", "Transfer", "Data").String() != ""
 		})
 		pending = <-answer

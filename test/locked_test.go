@@ -94,6 +94,14 @@ func (e *etcdServer) stop() {
 	}
 }
 
+// replace puts an empty etcd in the server's place.
+func (e *etcdServer) replace() {
+	e.t.Helper()
+	e.stop()
+	e.soiled, e.cfg.DataDir = true, e.t.TempDir()
+	e.start()
+}
+
 func (e *etcdServer) start() {
 	e.t.Helper()
 	s, err := etcdtest.Start(context.Background(), e.cfg)

@@ -1,4 +1,4 @@
-// Package clock reads the machine's clocks: the one that leases are judged by, and the one that its processes share.
+// Package clock reads the machine's clocks, the one that leases are judged by and the one that its processes share, and waits.
 package clock
 
 import "time"

@@ -2,6 +2,7 @@ package election
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -92,6 +93,9 @@ func (c *Candidate) Settled() bool {
 func (c *Candidate) Owns(nonce string) bool {
 	return nonce != "" && (nonce == c.nonce || nonce == c.next)
 }
+
+// Made reports whether the candidate has made a nonce, at any time.
+func (c *Candidate) Made(nonce string) bool { return strings.HasPrefix(nonce, c.seed+".") }
 
 // Names reports whether a key of the candidate, or a transaction that may still be done, names the lease.
 func (c *Candidate) Names(lease int64) bool {

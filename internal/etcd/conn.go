@@ -2,10 +2,8 @@
 package etcd
 
 import (
-	"context"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -17,11 +15,11 @@ import (
 type Conn struct {
 	KV      clientv3.KV      // with the prefix
 	Watcher clientv3.Watcher // with the prefix
-	Prefix  string           // before every key
-	Leases  etcdserverpb.LeaseClient
-	Watches etcdserverpb.WatchClient
 
+	prefix  string // before every key
 	client  *clientv3.Client
+	leases  etcdserverpb.LeaseClient
+	watches etcdserverpb.WatchClient
 	kv      etcdserverpb.KVClient
 	timeout time.Duration
 }
@@ -49,8 +47,8 @@ func New(client *clientv3.Client, prefix string, timeout time.Duration) (*Conn, 
 		}
 	}
 	c := &Conn{
-		KV: client.KV, Watcher: client.Watcher, Prefix: prefix, client: client, timeout: timeout,
-		Leases: etcdserverpb.NewLeaseClient(rpc), Watches: etcdserverpb.NewWatchClient(rpc), kv: etcdserverpb.NewKVClient(rpc),
+		KV: client.KV, Watcher: client.Watcher, prefix: prefix, client: client, timeout: timeout,
+		leases: etcdserverpb.NewLeaseClient(rpc), watches: etcdserverpb.NewWatchClient(rpc), kv: etcdserverpb.NewKVClient(rpc),
 	}
 	if prefix != "" {
 		c.KV, c.Watcher = namespace.NewKV(client.KV, prefix), namespace.NewWatcher(client.Watcher, prefix)
@@ -62,31 +60,3 @@ func New(client *clientv3.Client, prefix string, timeout time.Duration) (*Conn, 
 type Refused struct{ Field, Value, Want string }
 
 func (e *Refused) Error() string { return fmt.Sprintf("%s %s: %s", e.Field, e.Value, e.Want) }
-
-// Version asks an endpoint for its version of etcd.
-func (c *Conn) Version(ctx context.Context, endpoint string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	s, err := c.client.Status(ctx, endpoint)
-	if err != nil {
-		return "", err
-	}
-	return s.Version, nil
-}
-
-// KeysOn gives the names of the keys on a lease.
-func (c *Conn) KeysOn(ctx context.Context, lease int64) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	resp, err := c.Leases.LeaseTimeToLive(ctx, &etcdserverpb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, AnySize)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, k := range resp.Keys {
-		if key, ok := strings.CutPrefix(string(k), c.Prefix); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
-}

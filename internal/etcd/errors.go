@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -42,9 +43,59 @@ func passing(err error) bool {
 // Final reports whether an error will not go away by itself soon.
 func Final(err error) bool { return Outcome(err) == election.Denied }
 
+// contextError is clientv3.ContextError, but for an error of a request that has waited for a connection in vain: that says why
+// there was none, where etcd's own client says "context deadline exceeded" alone.
+func contextError(ctx context.Context, err error) error {
+	cause := clientv3.ContextError(ctx, err)
+	if why := unconnected(err); why != "" && ctx.Err() != nil {
+		return &reason{why, cause}
+	}
+	return cause
+}
+
+// reason is an error whose text is clearer than its own.
+type reason struct {
+	text string
+	err  error
+}
+
+func (r *reason) Error() string { return r.text }
+
+func (r *reason) Unwrap() error { return r.err }
+
+// unconnected is why gRPC has no connection, as it tells in the description of an error; empty if that is not what the error is
+// about. It may stand in quotes there, within others.
+func unconnected(err error) string {
+	if err == nil {
+		return ""
+	}
+	_, why, found := strings.Cut(err.Error(), "transport: ")
+	if !found {
+		return ""
+	}
+	why = strings.TrimPrefix(why, "Error while dialing: ")
+	return strings.Trim(strings.ReplaceAll(why, `\"`, `"`), `"\`)
+}
+
+// Cause is why a request failed, in words that are the same for each request that fails for it.
+func Cause(err error) string {
+	if why := unconnected(err); why != "" {
+		return why
+	}
+	// A request that waits longer than the keepalive of its connection hears of that.
+	if errors.Is(err, context.DeadlineExceeded) || status.Code(Plain(err)) == codes.DeadlineExceeded ||
+		strings.Contains(err.Error(), "keepalive ping failed") {
+		return "no answer"
+	}
+	return rpctypes.Error(err).Error()
+}
+
 // Explain says what failed, and what to do about it where that is known.
 func (c *Conn) Explain(path, request string, err error) error {
 	err = rpctypes.Error(err)
+	if why := unconnected(err); why != "" {
+		err = &reason{why, err}
+	}
 	hint := ""
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), status.Code(Plain(err)) == codes.DeadlineExceeded, status.Code(Plain(err)) == codes.Unavailable:

@@ -66,7 +66,7 @@ func (c *Conn) send(ctx context.Context, t *etcdserverpb.TxnRequest) (*etcdserve
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.timeout)
 	defer cancel()
 	resp, err := c.kv.Txn(ctx, t, AnySize, grpc.WaitForReady(true))
-	return resp, clientv3.ContextError(ctx, err)
+	return resp, contextError(ctx, err)
 }
 
 // AnySize lets etcd answer with as much as it has: gRPC's own limit is 4 MiB.
@@ -97,7 +97,7 @@ func (c *Conn) read(revision int64, responses []*etcdserverpb.ResponseOp) *Snaps
 // change takes a key as a stub of etcd's gives it.
 func (c *Conn) change(kv *mvccpb.KeyValue, deletion bool) election.Change {
 	ch := Change(kv, deletion)
-	ch.Name = ch.Name[len(c.Prefix):]
+	ch.Name = ch.Name[len(c.prefix):]
 	return ch
 }
 
@@ -169,7 +169,7 @@ func nested(t *etcdserverpb.TxnRequest) *etcdserverpb.RequestOp {
 
 // span is a key, or all that begin with it.
 func (c *Conn) span(name string, prefix bool) (key, end []byte) {
-	name = c.Prefix + name
+	name = c.prefix + name
 	if prefix {
 		end = []byte(clientv3.GetPrefixRangeEnd(name))
 	}

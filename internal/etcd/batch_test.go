@@ -1,4 +1,4 @@
-package locked
+package etcd
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 // What waits to be sent is sent in order for each election, all of it, and nothing shares a request with another one of its
 // own election.
 func TestNextBatch(t *testing.T) {
-	l := &Locker{}
+	b := &Batches{}
 	const elections, each = 70, 5
 	sent := map[string]int{}
 	for turn := range each {
@@ -18,16 +18,16 @@ func TestNextBatch(t *testing.T) {
 			path := fmt.Sprint("/", i/(turn+1)) // many are of the same ones
 			n := sent[path]
 			sent[path]++
-			l.orders.queue = append(l.orders.queue, order{path: path, txn: election.Txn{If: make([]election.Cmp, n)}})
+			b.queue = append(b.queue, order{path: path, txn: election.Txn{If: make([]election.Cmp, n)}})
 		}
 	}
 	got := map[string]int{}
 	for range elections * each {
-		if len(l.orders.queue) == 0 {
+		if len(b.queue) == 0 {
 			break
 		}
 		inBatch := map[string]bool{}
-		for _, o := range l.nextBatch() {
+		for _, o := range b.nextBatch() {
 			if inBatch[o.path] {
 				t.Fatalf("two of %s share a request", o.path)
 			}
@@ -43,7 +43,7 @@ func TestNextBatch(t *testing.T) {
 			t.Errorf("%s: %d of %d are sent", path, got[path], n)
 		}
 	}
-	if l.orders.queue != nil {
+	if b.queue != nil {
 		t.Error("the empty queue keeps its memory")
 	}
 }

@@ -9,22 +9,22 @@ import (
 )
 
 // Law 2: a candidate that waits may have been handed a term that was deleted by hand since, and not know of either. Until it
-// does, the audit leaves PATH alone: it would believe while another one enters the empty election.
-func TestAuditLeavesPathToTheUnaware(t *testing.T) {
+// does, the sweep leaves PATH alone: it would believe while another one enters the empty election.
+func TestSweepLeavesPathToTheUnaware(t *testing.T) {
 	const lease, seen = 7, 20 // the candidate has seen so many revisions
 	waiting := waitingCandidate(t, "/p", seen)
-	c := &contest{path: "/p", nodes: []*Node{{candidate: waiting}}}
-	c.view.Reset("/p", seen, nil)
-	l := &Locker{contests: map[string]*contest{"/p": c}}
-	orphans := func(put int64) []election.Txn { // if PATH was put at that revision
+	st := &electionState{path: "/p", nodes: []*Node{{candidate: waiting}}}
+	st.view.Reset("/p", seen, nil)
+	l := &Locker{states: map[string]*electionState{"/p": st}}
+	leftovers := func(put int64) []election.Txn { // if PATH was put at that revision
 		path := election.Key{Data: "a:::v", Create: 1, Mod: put, Lease: lease}
-		return l.orphans("/p", lease, &etcd.Snapshot{Revision: put + 10, Changes: []election.Change{{Name: "/p", Key: path}}}, false)
+		return l.leftovers("/p", lease, &etcd.Snapshot{Revision: put + 10, Changes: []election.Change{{Name: "/p", Key: path}}}, false)
 	}
-	if got := orphans(seen + 1); len(got) != 0 {
-		t.Errorf("PATH was put after what the candidate has seen, and the audit does %v", got)
+	if got := leftovers(seen + 1); len(got) != 0 {
+		t.Errorf("PATH was put after what the candidate has seen, and the sweep does %v", got)
 	}
-	if got := orphans(seen); len(got) != 1 {
-		t.Errorf("the candidate has seen the revision at which PATH was put, and the audit does %v", got)
+	if got := leftovers(seen); len(got) != 1 {
+		t.Errorf("the candidate has seen the revision at which PATH was put, and the sweep does %v", got)
 	}
 }
 
