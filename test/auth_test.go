@@ -222,9 +222,7 @@ func TestReadOnly(t *testing.T) {
 
 	// What it may not watch it is told of, and what it may goes on.
 	forbidden := observe(t, reader, "/q")
-	for range 2 {
-		forbidden.await(locked.EventError, naming("/q", "permission"))
-	}
+	forbidden.await(locked.EventError, naming("/q", "permission")) // once for a cause
 	events.next = len(events.soFar())
 	for range 3 {
 		events.await(locked.EventPing)
