@@ -1,4 +1,8 @@
-.PHONY: check bench bench-compare
+.PHONY: test check bench bench-compare
+
+# The tests of all modules.
+test:
+	test/run
 
 # All that a change must pass.
 check:

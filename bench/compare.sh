@@ -9,12 +9,14 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/locked-compare-XXXXXX")
 trap 'git worktree remove --force "$dir/tree" 2>/dev/null; rm -rf "$dir"' EXIT
 git worktree add --quiet --detach "$dir/tree" "$ref"
 
-go -C "$dir/tree" test -c -o "$dir/old" .
-go test -c -o "$dir/new" .
+bench=./test
+go test -c -o "$dir/new" $bench
+[ -e "$dir/tree/test/bench_test.go" ] || bench=. # where they were before
+go -C "$dir/tree" test -c -o "$dir/old" $bench
 for i in $(seq "${COUNT:-6}"); do
 	for side in old new; do
 		"$dir/$side" -test.run '^$' -test.bench "${BENCH:-.}" -test.benchtime "${TIME:-100x}" -test.benchmem >>"$dir/$side.txt"
 		echo "$side $i of ${COUNT:-6}" >&2
 	done
 done
-go tool -modfile=tools/go.mod benchstat "$ref=$dir/old.txt" "this=$dir/new.txt"
+go tool benchstat "$ref=$dir/old.txt" "this=$dir/new.txt"

@@ -149,6 +149,7 @@ func TestWatchAfterTokenExpired(t *testing.T) {
 // Bad input: a user without the permission is told so by Start, with the key and the role that is needed; other nodes of
 // the same Locker are not disturbed, and nothing is left in etcd.
 func TestPermissionMissing(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := guarded(t, map[string][]permission{
 		"elector": append(electionPermissions("/p"), permission{"/half", false, clientv3.PermissionType(clientv3.PermReadWrite)}),
@@ -189,6 +190,7 @@ func TestPermissionMissing(t *testing.T) {
 
 // One that may only read the term can watch and ask who leads.
 func TestReadOnly(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := guarded(t, map[string][]permission{
 		"elector": electionPermissions("/p"),
@@ -220,9 +222,7 @@ func TestReadOnly(t *testing.T) {
 
 	// What it may not watch it is told of, and what it may goes on.
 	forbidden := observe(t, reader, "/q")
-	for range 2 {
-		forbidden.await(locked.EventError, naming("/q", "permission"))
-	}
+	forbidden.await(locked.EventError, naming("/q", "permission")) // once for a cause
 	events.next = len(events.soFar())
 	for range 3 {
 		events.await(locked.EventPing)
@@ -233,6 +233,7 @@ func TestReadOnly(t *testing.T) {
 
 // A permission that is taken away while a node leads, and given back: errors that name the key, and it comes back by itself.
 func TestPermissionRevoked(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := guarded(t, map[string][]permission{"elector": electionPermissions("/p")})
 	n := candidateFor(t, locker(t, e.Endpoint(), locked.WithAuth("elector", "elector")), "/p", "n", 2*time.Second)
@@ -254,6 +255,7 @@ func TestPermissionRevoked(t *testing.T) {
 // A permission that is taken away while a node leads, and is missing when it is stopped: Stop and Close say so instead of trying
 // for ever, and its keys end with their lease, which no sibling keeps alive.
 func TestStopWithoutPermission(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := guarded(t, map[string][]permission{"elector": append(electionPermissions("/p"), electionPermissions("/q")...)})
 	const ttl = 6 * time.Second
@@ -395,7 +397,7 @@ func TestNamespace(t *testing.T) {
 			}
 			{
 				late := candidateFor(t, l, "/late", "late", time.Second)
-				enterLate(t, e, g, late, "/ns/late", "/ns/late")
+				enterLate(t, e, g, late, "/ns/late")
 				eventually(t, "the audit", func() bool { return len(e.keys("/ns/late")) == 0 })
 			}
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/test/sim"
 )
 
 // Times are told as ratios to what etcd needs for the least that could do it, measured in turns with it on the same server,
@@ -105,7 +106,7 @@ func BenchmarkHandover(b *testing.B) {
 				next := node(b, lockers[i%2], "/a", locked.NodeConfig{ID: fmt.Sprint(i), Value: "v"})
 				events := enter(b, ctx, next)
 				if !fresh {
-					sleep(b.Context(), 110*time.Millisecond) // longer than etcd's loop for watches that begin in the past
+					sim.Sleep(b.Context(), 110*time.Millisecond) // longer than etcd's loop for watches that begin in the past
 				}
 				f.putAndHear() // neither is to pay for waking the machine up
 				theirs.timed(f.putAndHear)

@@ -1,285 +1,51 @@
 package test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/election"
-	"github.com/samcday/locked/internal/etcd"
+	"github.com/samcday/locked/test/sim"
 )
 
-type fault struct {
-	name string
-	do   func(a *arena, m *member)
-}
-
-// faults of the random simulation. Each does its damage and mends it, within a few TTLs.
-var faults = []fault{
-	{"cut", func(a *arena, m *member) { m.link.cut(); a.sleep(3); m.link.heal() }},
-	{"cut up", func(a *arena, m *member) { m.link.cutUp(); a.sleep(3); m.link.heal() }},
-	{"cut down", func(a *arena, m *member) { m.link.cutDown(); a.sleep(3); m.link.heal() }},
-	{"cut and reset", func(a *arena, m *member) { m.link.cut(); a.sleep(2); m.link.reset(); m.link.heal() }},
-	{"severed", func(a *arena, m *member) { m.link.sever(); a.sleep(2); m.link.heal() }},
-	{"reset", func(a *arena, m *member) { m.link.reset() }},
-	{"delay", func(a *arena, m *member) {
-		m.link.delay(0, time.Duration(a.rand().Int64N(int64(a.ttl/4))))
-		a.sleep(4)
-		m.link.delay(0, 0)
-	}},
-	{"drip", func(a *arena, m *member) {
-		m.link.dripDown(time.Duration(a.rand().Int64N(int64(a.ttl / 4))))
-		a.sleep(4)
-		m.link.dripDown(0)
-	}},
-	{"answers lost", func(a *arena, m *member) { m.link.loseAnswer(isWrite).times(1 + a.rand().IntN(3)); a.sleep(1) }},
-	{"late commit", func(a *arena, m *member) {
-		w := m.link.withhold(isWrite, errFault)
-		if m == a.leader() {
-			go m.bounce()
-		}
-		a.sleep(3)
-		select {
-		case <-w.caught:
-			_, _ = w.commit() // it may be too late for it: that is the point
-		default:
-		}
-	}},
-	{"requests fail", func(a *arena, m *member) { m.link.fail(isWrite, nil).times(1 + a.rand().IntN(5)); a.sleep(1) }},
-	{"no leases", func(a *arena, m *member) {
-		r := m.link.fail(byMethod("LeaseGrant"), nil).always()
-		m.link.cut()
-		a.sleep(2)
-		m.link.heal()
-		a.sleep(1)
-		r.off()
-	}},
-	{"slow leases", func(a *arena, m *member) {
-		m.link.slow(byMethod("LeaseGrant"), a.ttl/2).times(3)
-		m.link.cut()
-		a.sleep(2)
-		m.link.heal()
-	}},
-	{"sent twice", func(a *arena, m *member) {
-		r := m.link.duplicate(isRepeatable, a.luck(2*a.ttl)).always()
-		if a.rand().IntN(4) == 0 {
-			go m.transfer()
-		} else {
-			go func() { m.bounce(); m.bounce() }() // so that an entry comes again after the node has left
-		}
-		a.sleep(3)
-		r.off()
-	}},
-	{"watch broken", func(a *arena, m *member) { m.link.breakStreams(byMethod("Watch"), nil) }},
-	{"renewals broken", func(a *arena, m *member) { m.link.breakStreams(byMethod("LeaseKeepAlive"), nil) }},
-	{"renewal lost", func(a *arena, m *member) { m.link.loseAnswer(isRenewal).times(1 + a.rand().IntN(4)); a.sleep(2) }},
-	{"suspend", func(a *arena, m *member) { m.clock.suspend(time.Duration(a.rand().Int64N(int64(2 * a.ttl)))) }},
-	{"stop and start", func(a *arena, m *member) { m.bounce() }},
-	{"set value", func(a *arena, m *member) {
-		ctx, cancel := context.WithTimeout(context.Background(), a.ttl)
-		defer cancel()
-		_ = m.node.SetValue(ctx, fmt.Sprint("v", a.rand().IntN(1000)))
-	}},
-	{"transfer", func(a *arena, m *member) { m.transfer() }},
-	{"compaction", func(a *arena, m *member) {
-		put, err := a.admin().Put(context.Background(), a.path+"/beside", "x") // nothing can be compacted twice
-		a.noError(err)
-		a.await("the record", func() bool { return a.recordedUpTo() >= put.Header.Revision })
-		m.link.reset()
-		a.compact()
-	}},
-	{"path deleted", func(a *arena, _ *member) { a.deleteOne(election.PartPath) }},
-	{"term deleted", func(a *arena, _ *member) { a.deleteOne(election.PartTerm) }},
-	{"queue key deleted", func(a *arena, _ *member) { a.deleteOne(election.PartQueue) }},
-	{"waiter's lease revoked", func(a *arena, _ *member) { a.revokeWaiting() }},
-	{"deposed", func(a *arena, m *member) { restore := m.link.depose(a.ttl); a.sleep(3); restore() }},
-	{"loop stands still", func(_ *arena, m *member) { m.standStill(3 * m.a.ttl) }},
-	{"restart", func(a *arena, m *member) { a.restart(time.Duration(a.rand().Int64N(int64(2 * a.ttl)))) }},
-}
-
-// sleep waits for up to some TTLs.
-func (a *arena) sleep(ttls int) {
-	time.Sleep(time.Duration(a.rand().Int64N(int64(ttls) * int64(a.ttl))))
-}
-
-// deleteOne deletes a key of the election by hand, one of that part. To delete both PATH and its term is not safe, so the
-// other one must be as the leader left it; and after that it is left alone until there is a term again.
-func (a *arena) deleteOne(part election.Part) {
-	ctx, cancel := context.WithTimeout(context.Background(), a.ttl)
-	defer cancel()
-	all, err := a.admin().Get(ctx, a.path, clientv3.WithPrefix())
-	if err != nil {
-		return // etcd is down
-	}
-	mods := map[election.Part]int64{}
-	names := map[election.Part]string{}
-	for _, kv := range all.Kvs {
-		if of, part, _ := election.ParseKey(string(kv.Key)); of == a.path {
-			mods[part], names[part] = kv.ModRevision, string(kv.Key)
-		}
-	}
-	if names[part] == "" || part != election.PartQueue && mods[election.PartPath] != mods[election.PartTerm] {
-		return
-	}
-	intact := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(names[part]), "=", mods[part])}
-	if part != election.PartQueue {
-		for _, p := range []election.Part{election.PartPath, election.PartTerm} {
-			intact = append(intact, clientv3.Compare(clientv3.ModRevision(names[p]), "=", mods[p]))
-		}
-	}
-	_, _ = a.admin().Txn(ctx).If(intact...).Then(clientv3.OpDelete(names[part])).Commit()
-}
-
-// revokeWaiting revokes the lease of one that waits, by hand. The lease of a leader is not safe to revoke, and who waits may
-// be elected at any time: so it is done while everything stands still.
-func (a *arena) revokeWaiting() {
-	synctest.Wait()
-	now := a.now()
-	view := a.view()
-	waiting := slices.DeleteFunc(view.Queue, func(k election.Key) bool {
-		return k.Lease == view.Term.Lease || k.Lease == view.Path.Lease // of one that was elected, and left something behind
-	})
-	if len(waiting) > 0 {
-		a.revoke(waiting[a.rand().IntN(len(waiting))])
-	}
-	if a.now() != now {
-		a.t.Errorf("at %v: time went on while a lease was revoked", now)
-	}
-}
-
-// revokeLease revokes the lease that the member leads or waits on, by hand.
-func (a *arena) revokeLease(m *member) {
-	view := a.view()
-	for _, k := range append(view.Queue, view.Term) {
-		if holderOf(k) == m.name {
-			a.revoke(k)
-			return
-		}
-	}
-}
-
-func (a *arena) revoke(k election.Key) {
-	_, err := a.admin().Revoke(context.Background(), clientv3.LeaseID(k.Lease))
-	if !errors.Is(err, rpctypes.ErrLeaseNotFound) { // it may have ended meanwhile
-		a.noError(err)
-	}
-}
-
-// view is the election as etcd has it.
-func (a *arena) view() *election.View {
-	got, err := a.admin().Get(context.Background(), a.path, clientv3.WithPrefix(), clientv3.WithSerializable())
-	a.noError(err)
-	return etcd.View(a.path, got)
-}
-
-// luck lets a request come again at once or up to so much later.
-func (s *sim) luck(longest time.Duration) luck {
-	return func() (later time.Duration, second bool) {
-		switch s.rand().IntN(4) {
-		case 0:
-			return 0, s.rand().IntN(2) == 0
-		case 1:
-			return time.Duration(s.rand().Int64N(int64(longest))), s.rand().IntN(4) == 0
-		}
-		return time.Duration(s.rand().Int64N(int64(longest))), false
-	}
-}
-
-func (m *member) transfer() {
-	ctx, cancel := context.WithTimeout(context.Background(), m.a.ttl)
-	defer cancel()
-	_ = m.locker.Transfer(ctx, m.a.path, "")
-}
-
-// bounce stops the node and starts it again, whatever of that succeeds in time.
-func (m *member) bounce() {
-	ctx, cancel := context.WithTimeout(context.Background(), m.a.ttl)
-	defer cancel()
-	_ = m.node.Stop(ctx)
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), m.a.ttl)
-		err := m.node.Start(ctx)
-		cancel()
-		if err == nil || errors.Is(err, locked.ErrStarted) || errors.Is(err, locked.ErrClosed) {
-			return
-		}
-	}
-}
-
-// underFaults lets so many faults happen at random, one after the other with hardly a rest between, and then all be well.
-func (a *arena) underFaults(faults []fault, n int) {
-	a.edits = true
-	a.startAll()
-	hits := map[string]int{}
-	for range n {
-		f := faults[a.rand().IntN(len(faults))]
-		m := a.members[a.rand().IntN(len(a.members))]
-		if l := a.leader(); l != nil && a.rand().IntN(2) == 0 {
-			m = l
-		}
-		hits[f.name]++
-		f.do(a, m)
-		time.Sleep(rand.N(a.ttl))
-	}
-	time.Sleep(2 * a.ttl) // whatever was sent twice has come twice
-	healed := a.now()
-	a.settled()
-	if took := a.now() - healed; took > 4*a.ttl {
-		a.t.Errorf("law 8: %v after the last fault was mended there was no leader, or somebody had no place", took)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.t.Logf("%v: %d terms, ends %v, faults %v", a.now(), len(a.terms), a.ends, hits)
-}
-
 // inArenas are elections under faults that differ in their TTL and their number of members.
-func inArenas(t *testing.T, n int, f func(a *arena)) {
-	switch {
-	case testing.Short():
+func inArenas(t *testing.T, n int, f func(a *sim.Arena)) {
+	if testing.Short() {
 		n = 1
-	case raceEnabled: // half: the whole of it is a command of its own
-		n /= 2
 	}
 	for round := range n {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
-			inArena(t, time.Duration(3+round%3)*time.Second, 2+round%3, f)
+			sim.InArena(t, time.Duration(3+round%3)*time.Second, 2+round%3, f)
 		})
 	}
 }
 
 // All laws at once, under faults of every kind.
 func TestLawsUnderFaults(t *testing.T) {
-	inArenas(t, 8, func(a *arena) { a.underFaults(faults, 150) })
+	inArenas(t, length(8, 2), func(a *sim.Arena) { a.UnderFaults(sim.Faults, 150) })
 }
 
 // The lease of a leader is revoked by hand, too. Then two may believe to lead: that is the one thing that is given up.
 func TestLawsUnderRevocations(t *testing.T) {
-	revoked := fault{"lease revoked", func(a *arena, m *member) {
-		if a.rand().IntN(2) == 0 {
-			m.link.cutDown() // it does not hear of it
+	notShort(t)
+	revoked := sim.Fault{Name: "lease revoked", Do: func(a *sim.Arena, m *sim.Member) {
+		if a.Rand().IntN(2) == 0 {
+			m.Link.CutDown() // it does not hear of it
 		}
-		a.revokeLease(m)
-		a.sleep(2)
-		m.link.heal()
+		a.RevokeLease(m)
+		a.Pause(2)
+		m.Link.Heal()
 	}}
-	all := slices.Concat(faults, slices.Repeat([]fault{revoked}, len(faults)))
-	inArenas(t, 4, func(a *arena) {
-		a.mayOverlap()
-		a.underFaults(all, 150)
-		overlaps := a.beliefs.overlaps()
-		a.t.Logf("%d overlaps", overlaps)
+	all := slices.Concat(sim.Faults, slices.Repeat([]sim.Fault{revoked}, len(sim.Faults)))
+	inArenas(t, length(4, 1), func(a *sim.Arena) {
+		a.MayOverlap()
+		a.UnderFaults(all, 150)
+		overlaps := a.Beliefs.Overlaps()
+		a.T.Logf("%d overlaps", overlaps)
 		if overlaps == 0 {
-			a.t.Error("no leader's lease was revoked to any effect")
+			a.T.Error("no leader's lease was revoked to any effect")
 		}
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/test/sim"
 )
 
 // Law 2 while a member of etcd is stopped. An etcd leader that was stopped does not know, when it goes on, that there is a
@@ -67,9 +68,7 @@ func TestLaw2EtcdLeaderPausedAndCutOff(t *testing.T) {
 }
 
 func testLeaderFaults(t *testing.T, faults ...leaderFault) {
-	if testing.Short() {
-		t.Skip("stops processes for seconds")
-	}
+	notShort(t)
 	c := startCluster(t)
 	total := newTally()
 	for i, tries := 0, 0; i < *rounds*len(faults); tries++ {
@@ -201,7 +200,7 @@ func holdElections(c *etcdCluster, endpoints, paths []string) (holders []*holder
 func campaignOnce(ctx context.Context, client *clientv3.Client, path string, token *atomic.Int64) {
 	s, err := concurrency.NewSession(client, concurrency.WithTTL(int(pausedTTL/time.Second)), concurrency.WithContext(ctx))
 	if err != nil {
-		sleep(ctx, 100*time.Millisecond)
+		sim.Sleep(ctx, 100*time.Millisecond)
 		return
 	}
 	defer s.Orphan()
@@ -251,7 +250,7 @@ func (w *witness) begin() {
 	w.done.Go(func() {
 		for ctx.Err() == nil {
 			w.look(ctx)
-			sleep(ctx, 5*time.Millisecond)
+			sim.Sleep(ctx, 5*time.Millisecond)
 		}
 	})
 }

@@ -5,17 +5,18 @@ import (
 	"time"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/test/sim"
 )
 
 // A deselect that is noticed late tells when the belief had ended: by the events alone no two terms overlap.
 func TestDeselectTellsWhenBeliefEnded(t *testing.T) {
-	inArena(t, 5*time.Second, 2, func(a *arena) {
-		a.startAll()
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
+		a.StartAll()
 		for range 20 {
-			m := a.awaitLeader()
-			token, going := m.node.Token(), make(chan struct{})
-			stops := time.Duration(a.rand().Int64N(int64(3 * a.ttl)))
-			m.loop(func() {
+			m := a.AwaitLeader()
+			token, going := m.Node.Token(), make(chan struct{})
+			stops := time.Duration(a.Rand().Int64N(int64(3 * a.TTL)))
+			m.Loop(func() {
 				time.Sleep(stops)
 				close(going)
 			})
@@ -26,27 +27,27 @@ func TestDeselectTellsWhenBeliefEnded(t *testing.T) {
 					over = true
 				case <-time.After(time.Millisecond):
 				}
-				if ended.IsZero() && !m.node.IsSelected() {
+				if ended.IsZero() && !m.Node.IsSelected() {
 					ended = time.Now()
-					a.beliefs.lose(m.name)
+					a.Beliefs.Lose(m.Name)
 				}
 			}
 			if ended.IsZero() {
 				continue // it was held up for less than its lease
 			}
-			a.await("it tells", func() bool { return m.endOf(token).Token != 0 })
-			if late := m.endOf(token).At.Sub(ended); late.Abs() > 5*time.Millisecond {
-				a.t.Errorf("held up for %v: a deselect tells of %v after the end of the belief", stops, late)
+			a.Await("it tells", func() bool { return endOf(m, token).Token != 0 })
+			if late := endOf(m, token).At.Sub(ended); late.Abs() > 5*time.Millisecond {
+				a.T.Errorf("held up for %v: a deselect tells of %v after the end of the belief", stops, late)
 			}
-			a.settled()
+			a.AwaitSettled()
 		}
-		a.noOverlapByEvents()
+		noOverlapByEvents(a)
 	})
 }
 
 // endOf is the event that tells of the end of a term.
-func (m *member) endOf(token int64) (end locked.Event) {
-	for _, e := range m.heard() {
+func endOf(m *sim.Member, token int64) (end locked.Event) {
+	for _, e := range m.Heard() {
 		if e.Kind == locked.EventDeselect && e.Token == token {
 			end = e
 		}
@@ -55,12 +56,12 @@ func (m *member) endOf(token int64) (end locked.Event) {
 }
 
 // noOverlapByEvents checks that the terms that the members' events tell of are apart.
-func (a *arena) noOverlapByEvents() {
+func noOverlapByEvents(a *sim.Arena) {
 	type term struct{ from, to time.Time }
 	var terms []term
-	for _, m := range a.members {
+	for _, m := range a.Members {
 		var began time.Time
-		for _, e := range m.heard() {
+		for _, e := range m.Heard() {
 			switch e.Kind {
 			case locked.EventSelect:
 				began = e.At
@@ -72,7 +73,7 @@ func (a *arena) noOverlapByEvents() {
 	for i, one := range terms {
 		for _, other := range terms[:i] {
 			if one.from.Before(other.to) && other.from.Before(one.to) {
-				a.t.Errorf("terms overlap by their events: %v and %v", one, other)
+				a.T.Errorf("terms overlap by their events: %v and %v", one, other)
 			}
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 // Everybody is told at least every half TTL that the leader is alive, the leader also that its lease was renewed.
 func TestPings(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	const ttl = 2 * time.Second
@@ -68,6 +69,7 @@ func usualGap(l *listener, kind locked.Kind) time.Duration {
 
 // Pings go on while another election of the same Locker is in trouble.
 func TestPingsBesideTrouble(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	l, loop := lockerWithLoop(t, e.Endpoint())
@@ -95,7 +97,8 @@ func TestSlowSubscriber(t *testing.T) {
 	a, b := candidate(t, l, "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
 	slow, slowObserver := a.Events(t.Context()), l.Watch(t.Context(), "/p")
 	quick := listen(t, a)
-	for i := range 60 {
+	const rounds = 40
+	for i := range rounds {
 		start(t, a)
 		quick.await(locked.EventSelect)
 		for j := range 3 {
@@ -108,14 +111,14 @@ func TestSlowSubscriber(t *testing.T) {
 		start(t, a)
 		stop(t, b)
 		quick.await(locked.EventSelect)
-		if i < 59 {
+		if i < rounds-1 {
 			stop(t, a)
 			quick.await(locked.EventDeselect)
 		}
 	}
 	quick.rewind()
-	if n := quick.count(locked.EventSelect); n != 120 {
-		t.Errorf("one that receives was told of %d selects, want 120", n)
+	if n := quick.count(locked.EventSelect); n != 2*rounds {
+		t.Errorf("one that receives was told of %d selects, want %d", n, 2*rounds)
 	}
 	for name, c := range map[string]<-chan locked.Event{"slow": slow, "slow observer": slowObserver} {
 		late := listenTo(t, name, c)

@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -21,24 +22,25 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/test/sim"
 )
 
 // What drives elections: the loop, renewals, and what may stand in their way.
 
 // A listing of a lease's keys that is not answered costs no leadership.
 func TestListingUnanswered(t *testing.T) {
-	inArena(t, locked.DefaultTTL, 2, func(a *arena) {
-		a.startAll()
-		m := a.awaitLeader()
-		r := m.link.slow(byMethod("LeaseTimeToLive"), time.Hour).always()
+	sim.InArena(t, locked.DefaultTTL, 2, func(a *sim.Arena) {
+		a.StartAll()
+		m := a.AwaitLeader()
+		r := m.Link.Slow(sim.ByMethod("LeaseTimeToLive"), time.Hour).Always()
 		time.Sleep(5 * time.Minute)
-		if r.hit() < 5 {
-			a.t.Errorf("%d listings in 5 minutes", r.hit())
+		if r.Hits() < 5 {
+			a.T.Errorf("%d listings in 5 minutes", r.Hits())
 		}
-		if a.leader() != m || len(a.ends) > 0 {
-			a.t.Errorf("ends %v", a.ends)
+		if a.Leader() != m || len(a.Causes()) > 0 {
+			a.T.Errorf("ends %v", a.Causes())
 		}
-		r.off()
+		r.Off()
 	})
 }
 
@@ -59,93 +61,72 @@ func (m missing) RecvMsg(msg any) error {
 // A leader of etcd that does not know a lease yet, as a new one may not, ends no term. One that does not know it any more does.
 func TestLeaseMissedOnce(t *testing.T) {
 	for times, lost := range map[int64]bool{1: false, 2: true} {
-		inArena(t, 5*time.Second, 0, func(a *arena) {
+		sim.InArena(t, 5*time.Second, 0, func(a *sim.Arena) {
 			var left atomic.Int64
-			a.config = func(cfg *clientv3.Config) {
+			a.Config = func(cfg *clientv3.Config) {
 				cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 					s, err := open(ctx, desc, cc, method, opts...)
 					return missing{s, &left}, err
 				}))
 			}
-			a.join("a", locked.NodeConfig{})
-			a.startAll()
-			a.awaitLeader()
+			a.Join("a", locked.NodeConfig{})
+			a.StartAll()
+			a.AwaitLeader()
 			for range 10 {
 				left.Store(times)
-				time.Sleep(2 * a.ttl)
+				time.Sleep(2 * a.TTL)
 			}
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if ends := len(a.ends) > 0; ends != lost {
-				a.t.Errorf("missed %d times in a row: ends %v", times, a.ends)
+			if ends := a.Causes(); len(ends) > 0 != lost {
+				a.T.Errorf("missed %d times in a row: ends %v", times, ends)
 			}
 		})
-	}
-}
-
-// standStill holds the member's loop up, and notes when it stops believing, which the loop cannot tell.
-func (m *member) standStill(d time.Duration) {
-	going := make(chan struct{})
-	m.loop(func() {
-		time.Sleep(d)
-		close(going)
-	})
-	for tick := time.Millisecond; ; time.Sleep(tick) {
-		select {
-		case <-going:
-			return
-		default:
-		}
-		if !m.node.IsSelected() {
-			m.a.beliefs.lose(m.name)
-		}
 	}
 }
 
 // Law 13: no lease outlives the loop that would have to tell of its end. When that stands still, the work is told to end in time,
 // and somebody else is elected.
 func TestLaw13LoopStandsStill(t *testing.T) {
-	inArena(t, 5*time.Second, 2, func(a *arena) {
-		works := map[*member]*atomic.Int64{} // how much of it goes on
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
+		works := map[*sim.Member]*atomic.Int64{} // how much of it goes on
 		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{}, len(a.members))
-		for _, m := range a.members {
+		done := make(chan struct{}, len(a.Members))
+		for _, m := range a.Members {
 			working := new(atomic.Int64)
 			works[m] = working
 			go func() {
-				err := m.node.Lead(ctx, func(ctx context.Context, _ *locked.Term) error {
+				err := m.Node.Lead(ctx, func(ctx context.Context, _ *locked.Term) error {
 					working.Add(1)
 					defer working.Add(-1)
 					<-ctx.Done()
 					return nil
 				})
 				if !errors.Is(err, context.Canceled) {
-					a.t.Error(err)
+					a.T.Error(err)
 				}
 				done <- struct{}{}
 			}()
 		}
 		for range 20 {
-			m := a.awaitLeader()
-			other := a.members[0]
+			m := a.AwaitLeader()
+			other := a.Members[0]
 			if m == other {
-				other = a.members[1]
+				other = a.Members[1]
 			}
-			a.await("a follower", func() bool { return len(a.view().Queue) == 1 })
-			time.Sleep(time.Duration(a.rand().Int64N(int64(a.ttl))))
-			stopped := a.now()
-			go m.standStill(3 * a.ttl)
-			a.await("another leader", other.node.IsSelected)
-			if took := a.now() - stopped; took > a.ttl+election.Period(a.ttl)+1500*time.Millisecond { // one renewal may follow
-				a.t.Errorf("another leader after %v", took)
+			a.Await("a follower", func() bool { return len(a.View().Queue) == 1 })
+			time.Sleep(time.Duration(a.Rand().Int64N(int64(a.TTL))))
+			stopped := a.Now()
+			go m.StandStill(3 * a.TTL)
+			a.Await("another leader", other.Node.IsSelected)
+			if took := a.Now() - stopped; took > a.TTL+election.Period(a.TTL)+1500*time.Millisecond { // one renewal may follow
+				a.T.Errorf("another leader after %v", took)
 			}
 			if n := works[m].Load(); n != 0 {
-				a.t.Error("the work goes on")
+				a.T.Error("the work goes on")
 			}
-			time.Sleep(4 * a.ttl)
+			time.Sleep(4 * a.TTL)
 		}
 		cancel()
-		for range a.members {
+		for range a.Members {
 			<-done
 		}
 	})
@@ -158,69 +139,70 @@ func (s stuckHandler) Enabled(context.Context, slog.Level) bool {
 	<-s.free
 	return false
 }
+
 func (s stuckHandler) Handle(context.Context, slog.Record) error { return nil }
 func (s stuckHandler) WithAttrs([]slog.Attr) slog.Handler        { return s }
 func (s stuckHandler) WithGroup(string) slog.Handler             { return s }
 
 // A log handler that never returns changes nothing about any election.
 func TestStuckLogHandler(t *testing.T) {
-	simulate(t, func(s *sim) {
+	sim.Run(t, func(s *sim.Sim) {
 		stuck := stuckHandler{make(chan struct{})}
 		defer close(stuck.free)
 		lockers, nodes := [2]*locked.Locker{}, [2]*locked.Node{}
-		var link *link
+		var link *sim.Link
 		for i := range lockers {
-			client, l := s.ourClient(fmt.Sprint("c", i), nil)
+			client, l := s.LockedClient(fmt.Sprint("c", i), nil)
 			if i == 0 {
 				link = l
 			}
 			var err error
 			lockers[i], err = locked.NewFromClient(client, locked.WithLogger(slog.New(stuck)))
-			s.noError(err)
+			s.NoError(err)
 			nodes[i], err = lockers[i].Node("/p", locked.NodeConfig{ID: fmt.Sprint("n", i), Value: "v", TTL: 5 * time.Second})
-			s.noError(err)
-			s.noError(nodes[i].Start(s.t.Context()))
+			s.NoError(err)
+			s.NoError(nodes[i].Start(s.T.Context()))
 		}
 		for range 60 { // more records than any queue holds
-			link.cut()
+			link.Cut()
 			time.Sleep(10 * time.Second)
 			if nodes[0].IsSelected() || !nodes[1].IsSelected() {
-				s.t.Fatal("cut off, and not replaced")
+				s.T.Fatal("cut off, and not replaced")
 			}
-			link.heal()
+			link.Heal()
 			time.Sleep(5 * time.Second)
-			s.noError(lockers[1].Transfer(s.t.Context(), "/p", "n0"))
+			s.NoError(lockers[1].Transfer(s.T.Context(), "/p", "n0"))
 		}
 		if dropped := lockers[0].Stats().DroppedRecords; dropped == 0 {
-			s.t.Error("no record was dropped: this has shown nothing")
+			s.T.Error("no record was dropped: this has shown nothing")
 		}
-		begun := s.now()
+		begun := s.Now()
 		for _, l := range lockers {
-			s.noError(l.Close(s.t.Context()))
+			s.NoError(l.Close(s.T.Context()))
 		}
-		if took := s.now() - begun; took > 2*time.Second {
-			s.t.Errorf("closed after %v", took)
+		if took := s.Now() - begun; took > 2*time.Second {
+			s.T.Errorf("closed after %v", took)
 		}
 	})
 }
 
 // A transfer that was obeyed returns, although renewals of its request are not answered.
 func TestTransferWithoutRenewals(t *testing.T) {
-	inArena(t, time.Minute, 2, func(a *arena) {
-		a.startAll()
-		m := a.awaitLeader()
-		client, link := a.ourClient("asks", nil)
+	sim.InArena(t, time.Minute, 2, func(a *sim.Arena) {
+		a.StartAll()
+		m := a.AwaitLeader()
+		client, link := a.LockedClient("asks", nil)
 		l, err := locked.NewFromClient(client)
-		a.noError(err)
-		link.slow(isRenewal, time.Hour).always()
-		a.members[1].link.slow(isWrite, 0) // nothing: so that what follows is the leader's alone
-		m.link.slow(isWrite, 4*time.Second)
-		begun := a.now()
-		a.noError(l.Transfer(context.Background(), a.path, ""))
-		if took := a.now() - begun; took < 2*time.Second || took > 5*time.Second {
-			a.t.Errorf("returned after %v", took)
+		a.NoError(err)
+		link.Slow(sim.IsRenewal, time.Hour).Always()
+		a.Members[1].Link.Slow(sim.IsWrite, 0) // nothing: so that what follows is the leader's alone
+		m.Link.Slow(sim.IsWrite, 4*time.Second)
+		begun := a.Now()
+		a.NoError(l.Transfer(context.Background(), a.Path, ""))
+		if took := a.Now() - begun; took < 2*time.Second || took > 5*time.Second {
+			a.T.Errorf("returned after %v", took)
 		}
-		a.noError(l.Close(context.Background()))
+		a.NoError(l.Close(context.Background()))
 	})
 }
 
@@ -243,147 +225,151 @@ func TestWrappedClient(t *testing.T) {
 
 // A revision that is read just before the next heartbeat leaves etcd no time to tell of its progress: no watch is stalled by that.
 func TestLateHeartbeatIsNoStall(t *testing.T) {
-	inArena(t, 4*time.Second, 1, func(a *arena) {
-		a.startAll()
-		m := a.awaitLeader()
+	sim.InArena(t, 4*time.Second, 1, func(a *sim.Arena) {
+		a.StartAll()
+		m := a.AwaitLeader()
 		const way = 5 * time.Millisecond
-		m.link.delay(way, way)
-		time.Sleep(a.ttl)
-		m.link.forget()
+		m.Link.Delay(way, way)
+		time.Sleep(a.TTL)
+		m.Link.Forget()
 		for range 50 {
-			m.link.slow(byMethod("Range"), election.Period(a.ttl)-3*way)
-			_, err := a.admin().Put(context.Background(), "/beside", "x")
-			a.noError(err)
-			time.Sleep(election.Period(a.ttl))
+			m.Link.Slow(sim.ByMethod("Range"), election.Period(a.TTL)-3*way)
+			_, err := a.Admin().Put(context.Background(), "/beside", "x")
+			a.NoError(err)
+			time.Sleep(election.Period(a.TTL))
 		}
 		isCreate := func(_ string, msg any) bool {
 			r, ok := msg.(*pb.WatchRequest)
 			return ok && r.GetCreateRequest() != nil
 		}
-		if n := m.link.count(isCreate); n > 0 {
-			a.t.Errorf("%d watches were opened again", n)
+		if n := m.Link.Count(isCreate); n > 0 {
+			a.T.Errorf("%d watches were opened again", n)
 		}
 	})
 }
 
 // A stalled watch does not go unseen for longer because the TTL is long.
 func TestStallIsSeenWithLongTTL(t *testing.T) {
-	inArena(t, time.Hour, 2, func(a *arena) {
-		a.startAll()
-		m := a.awaitLeader()
-		other := a.members[0]
+	sim.InArena(t, time.Hour, 2, func(a *sim.Arena) {
+		a.StartAll()
+		m := a.AwaitLeader()
+		other := a.Members[0]
 		if m == other {
-			other = a.members[1]
+			other = a.Members[1]
 		}
-		r := other.link.slow(func(method string, msg any) bool { return isWatchEvent(method, msg) }, 24*time.Hour).always()
-		stopped := a.now()
-		m.stopNode()
+		r := other.Link.Slow(func(method string, msg any) bool { return sim.IsWatchEvent(method, msg) }, 24*time.Hour).Always()
+		stopped := a.Now()
+		m.Stop()
 		time.Sleep(time.Second)
-		r.off()
-		a.await("the other one leads", other.node.IsSelected)
-		if took := a.now() - stopped; took > 4*5*time.Second {
-			a.t.Errorf("after %v", took)
+		r.Off()
+		a.Await("the other one leads", other.Node.IsSelected)
+		if took := a.Now() - stopped; took > 4*5*time.Second {
+			a.T.Errorf("after %v", took)
 		}
 	})
 }
 
 // A Lead in a long outage keeps nothing of each of its attempts.
 func TestLeadInLongOutage(t *testing.T) {
-	inArena(t, 5*time.Second, 1, func(a *arena) {
-		m := a.members[0]
-		r := m.link.slow(byMethod("Txn"), 100*time.Hour).always() // it gets a lease, and never hears what became of its entry
+	sim.InArena(t, 5*time.Second, 1, func(a *sim.Arena) {
+		m := a.Members[0]
+		r := m.Link.Slow(sim.ByMethod("Txn"), 100*time.Hour).Always() // it gets a lease, and never hears what became of its entry
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
-		go func() { defer close(done); m.node.Lead(ctx, func(context.Context, *locked.Term) error { return nil }) }()
+		go func() { defer close(done); m.Node.Lead(ctx, func(context.Context, *locked.Term) error { return nil }) }()
 		time.Sleep(20 * time.Minute)
 		waiting := make(chan int, 1)
-		m.loop(func() { waiting <- look(m.node, "leaving").Len() + look(m.node, "next").Len() })
+		m.Loop(func() { waiting <- look(m.Node, "leaving").Len() + look(m.Node, "next").Len() })
 		if n := <-waiting; n > 3 {
-			a.t.Errorf("%d wait", n)
+			a.T.Errorf("%d wait", n)
 		}
 		cancel()
 		<-done
-		r.off()
-		m.link.reset()
-		time.Sleep(a.ttl) // what is left goes by itself
+		r.Off()
+		m.Link.Reset()
+		time.Sleep(a.TTL) // what is left goes by itself
 	})
 }
 
 // What is asked of a locker that is closed is not kept.
 func TestNothingIsKeptAfterClose(t *testing.T) {
-	inArena(t, 5*time.Second, 1, func(a *arena) {
-		m := a.members[0]
-		a.noError(m.locker.Close(context.Background()))
+	sim.InArena(t, 5*time.Second, 1, func(a *sim.Arena) {
+		m := a.Members[0]
+		a.NoError(m.Locker.Close(context.Background()))
 		for range 100 {
-			m.locker.Stats()
+			m.Locker.Stats()
 		}
-		if n := look(m.locker, "box", "queue").Len(); n > 0 {
-			a.t.Errorf("%d are kept", n)
+		if n := look(m.Locker, "box", "queue").Len(); n > 0 {
+			a.T.Errorf("%d are kept", n)
 		}
 	})
 }
 
 // A compaction between two pages of a listing does not show.
 func TestElectionsWhileCompacted(t *testing.T) {
-	simulate(t, func(s *sim) {
-		client, link := s.ourClient("c", nil)
+	sim.Run(t, func(s *sim.Sim) {
+		client, link := s.LockedClient("c", nil)
 		l, err := locked.NewFromClient(client)
-		s.noError(err)
+		s.NoError(err)
 		for i := range 1500 {
-			_, err := s.admin().Put(s.t.Context(), election.TermPrefix(fmt.Sprintf("/p%04d", i))+"n", "a:::v")
-			s.noError(err)
+			_, err := s.Admin().Put(s.T.Context(), election.TermPrefix(fmt.Sprintf("/p%04d", i))+"n", "a:::v")
+			s.NoError(err)
 		}
 		pages := 0
-		link.rule(byMethod("Range"), func(ctx context.Context, _ any, apply applier) (any, error) {
+		link.Rule(sim.ByMethod("Range"), func(ctx context.Context, _ any, apply sim.Apply) (any, error) {
 			if pages++; pages != 2 {
 				return apply(ctx)
 			}
 			return nil, rpctypes.ErrGRPCCompacted
-		}).always()
-		all, err := l.Elections(s.t.Context(), "/p")
+		}).Always()
+		all, err := l.Elections(s.T.Context(), "/p")
 		if err != nil || len(all) != 1500 || pages != 4 {
-			s.t.Error(len(all), pages, err)
+			s.T.Error(len(all), pages, err)
 		}
-		s.noError(l.Close(s.t.Context()))
+		s.NoError(l.Close(s.T.Context()))
 	})
 }
 
+var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, such as 8760h; 0 for an hour, or half a day with -long")
+
 // After many outages nothing is left of them: goroutines, maps and memory are as they were after the first one.
 func TestSoak(t *testing.T) {
-	const apart = 2 * time.Hour // at most; half of it on average
-	outages := 8
-	if raceEnabled {
-		outages = 2
+	notShort(t)
+	apart := 20 * time.Minute // at most; half of it on average
+	if *long || *soak > 0 {
+		apart = 2 * time.Hour
 	}
+	longest := apart / 2 // of an outage
+	outages := length(8, 3)
 	if *soak > 0 {
 		outages = int(*soak / (apart/2 + 20*time.Minute))
 	}
-	inArena(t, 20*time.Second, 2, func(a *arena) {
-		a.limit(time.Duration(outages+24) * 2 * apart)
-		a.startAll()
+	sim.InArena(t, 20*time.Second, 2, func(a *sim.Arena) {
+		a.Limit(time.Duration(outages+24) * 2 * apart)
+		a.StartAll()
 		var first, last string
 		for i := range outages {
-			a.awaitLeader()
-			time.Sleep(time.Duration(a.rand().Int64N(int64(apart))))
-			m := a.members[a.rand().IntN(len(a.members))]
-			switch a.rand().IntN(4) {
+			a.AwaitLeader()
+			time.Sleep(time.Duration(a.Rand().Int64N(int64(apart))))
+			m := a.Members[a.Rand().IntN(len(a.Members))]
+			switch a.Rand().IntN(4) {
 			case 0:
-				a.restart(time.Duration(a.rand().Int64N(int64(time.Hour))))
+				a.Restart(time.Duration(a.Rand().Int64N(int64(longest))))
 			case 1:
-				m.link.cut()
-				time.Sleep(time.Duration(a.rand().Int64N(int64(time.Hour))))
-				m.link.reset()
-				m.link.heal()
+				m.Link.Cut()
+				time.Sleep(time.Duration(a.Rand().Int64N(int64(longest))))
+				m.Link.Reset()
+				m.Link.Heal()
 			case 2:
-				m.link.sever()
-				time.Sleep(time.Duration(a.rand().Int64N(int64(time.Hour))))
-				m.link.heal()
+				m.Link.Sever()
+				time.Sleep(time.Duration(a.Rand().Int64N(int64(longest))))
+				m.Link.Heal()
 			case 3:
-				m.bounce()
+				m.Bounce()
 			}
-			a.settled()
-			time.Sleep(3 * a.ttl) // earlier leases and streams have ended
-			last = a.footprint()
+			a.AwaitSettled()
+			time.Sleep(3 * a.TTL) // earlier leases and streams have ended
+			last = footprint(a)
 			if i == 0 {
 				first = last
 			}
@@ -391,44 +377,25 @@ func TestSoak(t *testing.T) {
 				var mem runtime.MemStats
 				runtime.GC()
 				runtime.ReadMemStats(&mem)
-				a.t.Logf("%v: %s, %d KiB", a.now(), last, mem.HeapAlloc>>10)
+				a.T.Logf("%v: %s, %d KiB", a.Now(), last, mem.HeapAlloc>>10)
 			}
-			a.forget()
+			a.Forget()
 		}
 		if last != first {
-			a.t.Errorf("after the first outage: %s\nafter %d of them:   %s", first, outages, last)
+			a.T.Errorf("after the first outage: %s\nafter %d of them:   %s", first, outages, last)
 		}
 	})
 }
 
-// forget drops what the arena itself has recorded.
-func (a *arena) forget() {
-	for _, m := range a.members {
-		m.link.forget()
-		m.mu.Lock()
-		var kept []locked.Event
-		for _, e := range m.events { // select and deselect have to alternate
-			switch e.Kind {
-			case locked.EventSelect:
-				kept = []locked.Event{e}
-			case locked.EventDeselect:
-				kept = nil
-			}
-		}
-		m.events = kept
-		m.mu.Unlock()
-	}
-}
-
 // footprint is how much the members keep, all together.
-func (a *arena) footprint() string {
+func footprint(a *sim.Arena) string {
 	sum := map[string]int{}
-	for _, m := range a.members {
+	for _, m := range a.Members {
 		synctest.Wait()
 		done := make(chan struct{})
-		m.loop(func() {
+		m.Loop(func() {
 			defer close(done)
-			for name, n := range sizes(m.locker) {
+			for name, n := range sizes(m.Locker) {
 				// There are only so many causes, and leases on which what was lost may still put a key.
 				if n > 0 && name != ".counters.ends" && !strings.HasSuffix(name, ".candidate.lost") {
 					sum[name] += n

@@ -11,6 +11,7 @@ import (
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/server/etcdserver"
 	"github.com/samcday/locked/internal/server/hitch"
+	"github.com/samcday/locked/test/sim"
 )
 
 // stubborn is a guarded function that does not care for its context.
@@ -140,89 +141,89 @@ func TestSetValueOfUnfitNode(t *testing.T) {
 
 // Lead waits while etcd does not answer, and for a check, also when that passes and fails again meanwhile.
 func TestLeadWaitsForAnUnsteadyCheck(t *testing.T) {
-	inArena(t, 3*time.Second, 0, func(a *arena) {
+	sim.InArena(t, 3*time.Second, 0, func(a *sim.Arena) {
 		var ill atomic.Bool
-		m := a.join("n", locked.NodeConfig{Check: func(context.Context) error {
+		m := a.Join("n", locked.NodeConfig{Check: func(context.Context) error {
 			if ill.Load() {
 				return errors.New("no disk")
 			}
 			return nil
 		}})
-		m.link.cut()
+		m.Link.Cut()
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		began := make(chan *locked.Term, 1)
-		done := lead(ctx, m.node, work(began))
+		done := lead(ctx, m.Node, work(began))
 		time.Sleep(locked.DefaultRequestTimeout * 3 / 2)
 		ill.Store(true)
 		time.Sleep(locked.DefaultRequestTimeout * 2)
 		ill.Store(false)
-		m.link.heal()
+		m.Link.Heal()
 		select {
 		case <-began:
 			cancel()
 			<-done
 		case err := <-done:
-			a.t.Errorf("Lead has returned: %v", err)
+			a.T.Errorf("Lead has returned: %v", err)
 		}
 	})
 }
 
 // A transfer that etcd does not answer in time says so, and not that the caller's own time is over.
 func TestTransferUnanswered(t *testing.T) {
-	inArena(t, 5*time.Second, 2, func(a *arena) {
-		a.startAll()
-		a.settled()
-		m := a.leader()
-		for _, request := range []matcher{byMethod("LeaseGrant"), isWrite} {
-			slow := m.link.slow(request, 2*locked.DefaultRequestTimeout)
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
+		a.StartAll()
+		a.AwaitSettled()
+		m := a.Leader()
+		for _, request := range []sim.Matcher{sim.ByMethod("LeaseGrant"), sim.IsWrite} {
+			slow := m.Link.Slow(request, 2*locked.DefaultRequestTimeout)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			err := m.locker.Transfer(ctx, a.path, "")
+			err := m.Locker.Transfer(ctx, a.Path, "")
 			cancel()
-			slow.off()
+			slow.Off()
 			if !errors.Is(err, locked.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
-				a.t.Errorf("%v, want %v", err, locked.ErrUnreachable)
+				a.T.Errorf("%v, want %v", err, locked.ErrUnreachable)
 			}
-			a.settled()
+			a.AwaitSettled()
 		}
 	})
 }
 
 // Law 11: a transfer ends with its context, though etcd does not answer when the request is taken back.
 func TestTransferEndsWithItsContext(t *testing.T) {
-	inArena(t, 5*time.Second, 2, func(a *arena) {
-		a.startAll()
-		a.settled()
-		m := a.leader()
-		write, revoke := m.link.slow(isWrite, time.Minute), m.link.slow(byMethod("LeaseRevoke"), time.Minute)
-		begin, limit := a.now(), 2*time.Second
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
+		a.StartAll()
+		a.AwaitSettled()
+		m := a.Leader()
+		write, revoke := m.Link.Slow(sim.IsWrite, time.Minute), m.Link.Slow(sim.ByMethod("LeaseRevoke"), time.Minute)
+		begin, limit := a.Now(), 2*time.Second
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
-		err := m.locker.Transfer(ctx, a.path, "")
-		if took := a.now() - begin; !errors.Is(err, context.DeadlineExceeded) || took > limit+limit/10 {
-			a.t.Errorf("%v after %v, want the error of the context after %v", err, took, limit)
+		err := m.Locker.Transfer(ctx, a.Path, "")
+		if took := a.Now() - begin; !errors.Is(err, context.DeadlineExceeded) || took > limit+limit/10 {
+			a.T.Errorf("%v after %v, want the error of the context after %v", err, took, limit)
 		}
-		if write.hit() != 1 || revoke.hit() != 1 {
-			a.t.Errorf("%d puts and %d revocations were held up, want one of each", write.hit(), revoke.hit())
+		if write.Hits() != 1 || revoke.Hits() != 1 {
+			a.T.Errorf("%d puts and %d revocations were held up, want one of each", write.Hits(), revoke.Hits())
 		}
 	})
 }
 
 // A check that ends its goroutine, as a failed assertion in it would, has failed; it is called again.
 func TestCheckThatEndsItsGoroutine(t *testing.T) {
-	inArena(t, 5*time.Second, 0, func(a *arena) {
+	sim.InArena(t, 5*time.Second, 0, func(a *sim.Arena) {
 		var calls atomic.Int32
-		m := a.join("n", locked.NodeConfig{Check: func(context.Context) error {
+		m := a.Join("n", locked.NodeConfig{Check: func(context.Context) error {
 			if calls.Add(1) == 2 {
 				runtime.Goexit()
 			}
 			return nil
 		}})
-		m.start()
-		first := a.awaitLeader().node.Token()
-		a.await("another term", func() bool { return m.node.Token() > first })
-		if n := a.ends[locked.ErrUnhealthy.Error()]; n != 1 {
-			a.t.Errorf("the terms ended for %v, want %v once", a.ends, locked.ErrUnhealthy)
+		m.Start()
+		first := a.AwaitLeader().Node.Token()
+		a.Await("another term", func() bool { return m.Node.Token() > first })
+		if ends := a.Causes(); ends[locked.ErrUnhealthy.Error()] != 1 {
+			a.T.Errorf("the terms ended for %v, want %v once", ends, locked.ErrUnhealthy)
 		}
 	})
 }

@@ -67,6 +67,7 @@ func TestLeadReturnsWhatTheFunctionDoes(t *testing.T) {
 
 // Law 7: leadership is given up on purpose only after the guarded function has returned.
 func TestLaw7WorkFirst(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	s := server(t, etcdserver.Config{NoFsync: true})
 	l := locker(t, s.Endpoint())

@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/test/sim"
 )
 
 // toldLines is a log that remembers what is told at the level of information and above.
@@ -39,14 +40,14 @@ func (l *toldLines) Handle(_ context.Context, r slog.Record) error {
 
 // An outage of 80 s is told of in five lines of the log at most, and by one error event for each call that has its own to tell.
 func TestOutageIsToldOnce(t *testing.T) {
-	simulate(t, func(s *sim) {
+	sim.Run(t, func(s *sim.Sim) {
 		log := new(toldLines)
-		client, link := s.ourClient("c", func(*clientv3.Config) {})
+		client, link := s.LockedClient("c", func(*clientv3.Config) {})
 		l, err := locked.NewFromClient(client, locked.WithLogger(slog.New(log)))
-		s.noError(err)
+		s.NoError(err)
 		n, err := l.Node("/p", locked.NodeConfig{ID: "n", Value: "v"})
-		s.noError(err)
-		events, observed := n.Events(s.t.Context()), l.Watch(s.t.Context(), "/p")
+		s.NoError(err)
+		events, observed := n.Events(s.T.Context()), l.Watch(s.T.Context(), "/p")
 		failures := func(c <-chan locked.Event) (told []string) {
 			for {
 				synctest.Wait()
@@ -60,33 +61,33 @@ func TestOutageIsToldOnce(t *testing.T) {
 				}
 			}
 		}
-		s.noError(n.Start(s.t.Context()))
+		s.NoError(n.Start(s.T.Context()))
 		time.Sleep(time.Minute)
 		failures(events)
 		failures(observed)
 		log.told = nil
 
-		link.cut()
+		link.Cut()
 		var own, others []string
 		for range 80 {
 			time.Sleep(time.Second)
 			own, others = append(own, failures(events)...), append(others, failures(observed)...)
 		}
-		link.heal()
+		link.Heal()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if len(log.told) < 3 || len(log.told) > 5 {
-			s.t.Errorf("%d lines: %q", len(log.told), log.told)
+			s.T.Errorf("%d lines: %q", len(log.told), log.told)
 		}
 		if again := len(own) - len(slices.Compact(slices.Sorted(slices.Values(own)))); len(own) < 1 || again > 0 {
-			s.t.Errorf("the node's events tell of failures %d times, %d times what they have told: %q", len(own), again, own)
+			s.T.Errorf("the node's events tell of failures %d times, %d times what they have told: %q", len(own), again, own)
 		}
 		if len(others) > 2 {
-			s.t.Errorf("an observer's events tell of failures: %q", others)
+			s.T.Errorf("an observer's events tell of failures: %q", others)
 		}
 		if !n.IsSelected() {
-			s.t.Error("it does not lead again")
+			s.T.Error("it does not lead again")
 		}
-		s.noError(l.Close(context.Background()))
+		s.NoError(l.Close(context.Background()))
 	})
 }

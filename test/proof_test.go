@@ -13,6 +13,7 @@ import (
 	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/etcd"
 	"github.com/samcday/locked/internal/server/etcdserver"
+	"github.com/samcday/locked/test/sim"
 )
 
 // A proof is an entry in etcd's log, and nothing else: no revision moves and no watch wakes, also when etcd is out of space.
@@ -70,23 +71,23 @@ func TestProofChangesNothing(t *testing.T) {
 func TestOneProofForAllLeases(t *testing.T) {
 	const ttl, minutes = 10 * time.Second, 10
 	proofs := func(leases int) (n int) {
-		simulate(t, func(s *sim) {
-			client, link := s.ourClient("c", nil)
+		sim.Run(t, func(s *sim.Sim) {
+			client, link := s.LockedClient("c", nil)
 			l, err := locked.NewFromClient(client)
-			s.noError(err)
+			s.NoError(err)
 			ctx := context.Background()
 			for i := range (leases-1)*256 + 1 {
 				n, err := l.Node(fmt.Sprint("/p", i), locked.NodeConfig{ID: "n", Value: "v", TTL: ttl})
-				s.noError(err)
-				s.noError(n.Start(ctx))
+				s.NoError(err)
+				s.NoError(n.Start(ctx))
 			}
-			link.forget()
+			link.Forget()
 			time.Sleep(minutes * time.Minute)
-			n = link.count(isProof)
-			if renewals := link.count(isRenewal); renewals < leases*n*9/10 {
-				s.t.Errorf("%d renewals for %d proofs, with %d leases", renewals, n, leases)
+			n = link.Count(sim.IsProof)
+			if renewals := link.Count(sim.IsRenewal); renewals < leases*n*9/10 {
+				s.T.Errorf("%d renewals for %d proofs, with %d leases", renewals, n, leases)
 			}
-			s.noError(l.Close(ctx))
+			s.NoError(l.Close(ctx))
 		})
 		return n
 	}

@@ -113,9 +113,7 @@ func TestCloseHandsOver(t *testing.T) {
 // Law 10: a leader that dies with a thousand candidates waiting costs one write transaction until there is a new one, and
 // the expiry of its lease. They are on ten connections, of a hundred nodes each.
 func TestNoHerd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a thousand candidates")
-	}
+	onlyLong(t)
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	mortal := dial(t, clientv3.Config{Endpoints: []string{e.Endpoint()}})

@@ -14,6 +14,7 @@ import (
 // etcd restarts within the TTL, under a leader and one that waits: the leader goes on, under the same token and without a
 // deselect, and so does the queue. Its keys are on another lease afterwards, since the restart began a new raft term.
 func TestRestartWithinTTL(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
 	const ttl = 30 * time.Second // longer than a start on a machine that is busy

@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/election"
 	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
@@ -186,14 +189,17 @@ func TestManyElections(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	l := locker(t, e.Endpoint())
-	const n = 700 // three keys each with the one that waits
-	nodes := make([]*locked.Node, 0, 2*n)
+	const n = 700 // three keys each with the one that waits; nodes would take minutes to put them
 	for i := range n {
-		for _, id := range []string{"first", "second"} {
-			nodes = append(nodes, node(t, l, fmt.Sprintf("/many/%03d", i), locked.NodeConfig{ID: id, Value: "v", TTL: time.Minute}))
+		path, first, second := fmt.Sprintf("/many/%03d", i), election.Join("first", "v"), election.Join("second", "v")
+		_, err := e.client.Txn(t.Context()).Then(
+			clientv3.OpPut(path, first), clientv3.OpPut(election.TermPrefix(path)+"a", first),
+			clientv3.OpPut(election.QueuePrefix(path)+"b", second)).Commit()
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	start(t, nodes...)
+	defer e.client.Delete(context.Background(), "/many/", clientv3.WithPrefix())
 	got, err := l.Elections(t.Context(), "/many/")
 	if err != nil || len(got) != n {
 		t.Fatal(len(got), err)

@@ -20,13 +20,13 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
-var runChaos = goflag.Duration("run-chaos", 60*time.Second, "how long TestLaw7RunChaos kills and stops")
+var runChaos = goflag.Duration("run-chaos", 20*time.Second, "how long TestLaw7RunChaos kills and stops; .ci/run gives it a minute")
 
-// Twenty runs of one path, over a minute in which they, their guards and their programs are killed and stopped: no two
+// Twenty runs of one path, over a while in which they, their guards and their programs are killed and stopped: no two
 // programs live at the same time.
 func TestLaw7RunChaos(tt *testing.T) {
 	if testing.Short() {
-		tt.Skip("it takes a minute")
+		tt.Skip("waits for many seconds: run it without -short")
 	}
 	tt.Parallel()
 	t := newRunTest(tt)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	goflag "flag"
 	"fmt"
 	"io"
 	"maps"
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 	commands := map[string]func(){"locked": main}
 	maps.Copy(commands, programs)
 	maps.Copy(signals, moreSignals)
+	_ = goflag.Set("test.parallel", "4") // most scripts wait most of the time; what the command line says comes later
 	testscript.Main(m, commands)
 }
 

@@ -10,7 +10,7 @@ import (
 var (
 	longSearch = flag.Bool("long", false, "search the large worlds too, for as long as it takes")
 	onlySearch = flag.String("search", "", "search this world only")
-	most       = flag.Int("most", 0, "give a search up after so many states")
+	most       = flag.Int("most", 20_000, "give a search up after so many states; 0: go everywhere, which takes minutes, and look for the planted bugs")
 )
 
 // anything is every kind of fault but the passing of time.
@@ -77,6 +77,9 @@ func TestSearch(t *testing.T) {
 				t.Skip("too large for the race detector, and nothing in it happens at the same time")
 			}
 			s := search{config: c, most: *most}
+			if testing.Short() {
+				s.most = 2000
+			}
 			began := time.Now()
 			broken := s.run()
 			t.Logf("%s: %s in %v", c.name, s.seen(), time.Since(began).Round(10*time.Millisecond))

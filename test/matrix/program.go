@@ -24,15 +24,13 @@ var asAlways = []string{}
 
 // Those that take longest come first.
 var programs = []program{
-	{"library", ".", []string{"-test.skip=^TestLaw2EtcdLeader|StaleReadIndex"}, asAlways},
+	{"library", "./test", []string{"-long", "-test.skip=^TestLaw2EtcdLeader|StaleReadIndex"}, asAlways},
 	{"agent", "./cmd/internal/agent", nil, asAlways},
-	{"clusters", ".", []string{"-test.run=^TestLaw2EtcdLeader|StaleReadIndex"}, asAlways},
-	{"command", "./cmd/locked", nil, []string{"-test.short", "-test.skip=^TestRunSuspended$"}}, // which suspends a terminal
+	{"clusters", "./test", []string{"-test.run=^TestLaw2EtcdLeader|StaleReadIndex"}, asAlways},
+	{"command", "./cmd/locked", nil, []string{"-test.skip=^TestRunSuspended$|^TestLaw7RunChaos$"}}, // the one suspends a terminal, the other takes long
 	{"page", "./cmd/internal/agent/page", nil, nil},
 	{"harness, members", "./internal/server/cluster", []string{"-test.run=^TestProgram"}, asAlways},
 	{"harness", "./internal/server/etcdtest", nil, asAlways},
-	{"metrics", "./metrics", nil, asAlways},
-	{"health", "./health", nil, asAlways},
 }
 
 const (

@@ -68,6 +68,9 @@ func TestExamples(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the examples read /proc/uptime")
 	}
+	if testing.Short() {
+		t.Skip("waits for many seconds: run it without -short")
+	}
 	for file, interpreter := range map[string]string{"candidate.py": "python3", "candidate.mjs": "node", "candidate.sh": "bash"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()

@@ -33,6 +33,9 @@ var (
 // Many campaigns of one agent, each of an election of its own, so that every one of them leads: what each costs in memory,
 // and all together in idle CPU. The figures in docs/agent.md: go test ./cmd/internal/agent -v -run TestManyCampaigns -campaigns 10000 -idle 60s
 func TestManyCampaigns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes many seconds of both cores: run it without -short")
+	}
 	if runtime.GOOS != "linux" {
 		t.Skip("memory and CPU time of a process are read from /proc")
 	}

@@ -66,6 +66,9 @@ type tab struct {
 // newTab opens an empty one, as large as a desk's screen.
 func newTab(t testing.TB) *tab {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser takes many seconds of both cores: run it without -short")
+	}
 	browser.once.Do(startBrowser)
 	if browser.ctx == nil {
 		t.Skipf("SKIPPED, nothing was tested: there is no chromium here (%v)", browser.err)

@@ -1,4 +1,4 @@
-package test
+package sim
 
 import (
 	"context"
@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// link is the way of one client to the server. Its faults come in two layers:
-// on the bytes (cut, delay, drip, reset, ...), here, and on the requests (fail,
-// loseAnswer, withhold, ...), in simfaults_test.go. All may be called at any time.
+// Link is the way of one client to the server. Its faults come in two layers:
+// on the bytes (Cut, Delay, DripDown, Reset, ...), here, and on the requests (Fail,
+// LoseAnswer, Withhold, ...), in rules.go. All may be called at any time.
 //
 // "Up" is from the client to the server, "down" is back.
-type link struct {
-	sim  *sim
+type Link struct {
+	sim  *Sim
 	name string
 
 	mu       sync.Mutex
@@ -26,11 +26,11 @@ type link struct {
 	severed  bool
 	pipes    map[*linkPipe]bool
 
-	// The requests: see simfaults_test.go.
-	deposed *deposed // see simdeposed_test.go
-	rules   []*faultRule
+	// The requests: see rules.go.
+	deposed *deposed // see deposed.go
+	rules   []*Rule
 	streams map[*faultyStream]bool
-	seen    []seenRequest
+	seen    []Request
 }
 
 // linkWay is one direction of a link.
@@ -40,50 +40,52 @@ type linkWay struct {
 	drip     time.Duration
 }
 
-func newLink(s *sim, name string) *link {
-	l := &link{sim: s, name: name, pipes: map[*linkPipe]bool{}, streams: map[*faultyStream]bool{}}
+func newLink(s *Sim, name string) *Link {
+	l := &Link{sim: s, name: name, pipes: map[*linkPipe]bool{}, streams: map[*faultyStream]bool{}}
 	l.cond.L = &l.mu
 	return l
 }
 
-func (l *link) change(f func()) {
+func (l *Link) change(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
 	l.cond.Broadcast()
 }
 
-// cut holds what is sent, both ways, until heal. Nobody gets an error by it;
-// dials hang. What TCP would do when it gives up is reset.
-func (l *link) cut()     { l.change(func() { l.up.cut, l.down.cut = true, true }) }
-func (l *link) cutUp()   { l.change(func() { l.up.cut = true }) }
-func (l *link) cutDown() { l.change(func() { l.down.cut = true }) }
+// Cut holds what is sent, both ways, until Heal. Nobody gets an error by it;
+// dials hang. What TCP would do when it gives up is Reset.
+func (l *Link) Cut() { l.change(func() { l.up.cut, l.down.cut = true, true }) }
 
-// sever breaks the connection, losing what is under way, and refuses dials until heal.
-func (l *link) sever() { l.change(func() { l.severed = true; l.breakPipes() }) }
+// CutUp and CutDown hold what is sent one way.
+func (l *Link) CutUp()   { l.change(func() { l.up.cut = true }) }
+func (l *Link) CutDown() { l.change(func() { l.down.cut = true }) }
 
-// heal ends cut and sever: what was held is delivered at once, in order, or drip
-// by drip. It does not end delay and drip.
-func (l *link) heal() { l.change(func() { l.up.cut, l.down.cut, l.severed = false, false, false }) }
+// Sever breaks the connection, losing what is under way, and refuses dials until Heal.
+func (l *Link) Sever() { l.change(func() { l.severed = true; l.breakPipes() }) }
 
-// reset breaks the connection once: both sides see it at once, even through a
-// cut, and what is under way is lost. With heal right after it, it ends a cut
+// Heal ends Cut and Sever: what was held is delivered at once, in order, or drip
+// by drip. It does not end Delay and drips.
+func (l *Link) Heal() { l.change(func() { l.up.cut, l.down.cut, l.severed = false, false, false }) }
+
+// Reset breaks the connection once: both sides see it at once, even through a
+// cut, and what is under way is lost. With Heal right after it, it ends a cut
 // which the connection did not survive.
-func (l *link) reset() { l.change(l.breakPipes) }
+func (l *Link) Reset() { l.change(l.breakPipes) }
 
-// delay delays each write, both ways, by a random time. The order stays.
-func (l *link) delay(min, max time.Duration) {
+// Delay delays each write, both ways, by a random time. The order stays.
+func (l *Link) Delay(min, max time.Duration) {
 	l.change(func() { l.up.min, l.up.max, l.down.min, l.down.max = min, max, min, max })
 }
 
-// dripUp and dripDown deliver each write d after it was made, and d after the
+// DripUp and DripDown deliver each write d after it was made, and d after the
 // one before: a queue built up behind a cut drains one by one. gRPC makes one
 // write of all the messages it has ready, and its own frames count as well.
-func (l *link) dripUp(d time.Duration)   { l.change(func() { l.up.drip = d }) }
-func (l *link) dripDown(d time.Duration) { l.change(func() { l.down.drip = d }) }
+func (l *Link) DripUp(d time.Duration)   { l.change(func() { l.up.drip = d }) }
+func (l *Link) DripDown(d time.Duration) { l.change(func() { l.down.drip = d }) }
 
 // dial connects to the server which runs at that time. A cut holds it up.
-func (l *link) dial(ctx context.Context, _ string) (net.Conn, error) {
+func (l *Link) dial(ctx context.Context, _ string) (net.Conn, error) {
 	client, server, err := l.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -101,7 +103,7 @@ func (l *link) dial(ctx context.Context, _ string) (net.Conn, error) {
 }
 
 // connect waits until the link is open and makes both ends of a connection.
-func (l *link) connect(ctx context.Context) (client, server *linkConn, err error) {
+func (l *Link) connect(ctx context.Context) (client, server *linkConn, err error) {
 	defer context.AfterFunc(ctx, func() { l.change(func() {}) })()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +122,7 @@ func (l *link) connect(ctx context.Context) (client, server *linkConn, err error
 }
 
 // breakPipes ends every connection as a RST packet does. The caller holds mu.
-func (l *link) breakPipes() {
+func (l *Link) breakPipes() {
 	for p := range l.pipes {
 		p.queue, p.readErr, p.writeErr = nil, syscall.ECONNRESET, syscall.ECONNRESET
 	}
@@ -131,7 +133,7 @@ func (l *link) breakPipes() {
 // at which it is due. A write never waits, so nothing that closes can hang, and
 // no goroutine is needed. HTTP/2's flow control bounds the queue. Guarded by link.mu.
 type linkPipe struct {
-	link     *link
+	link     *Link
 	way      *linkWay
 	queue    []linkChunk
 	taken    time.Time // when a chunk was last taken off
@@ -148,7 +150,7 @@ type linkChunk struct {
 // push queues data, or the end of the stream.
 func (p *linkPipe) push(data []byte) {
 	w := p.way
-	due := time.Now().Add(w.drip + randBetween(p.link.sim.rand(), w.min, w.max))
+	due := time.Now().Add(w.drip + randBetween(p.link.sim.Rand(), w.min, w.max))
 	p.queue = append(p.queue, linkChunk{append([]byte(nil), data...), due})
 }
 
@@ -209,7 +211,7 @@ func (p *linkPipe) take(b []byte) (n int, wake time.Time, err error) {
 
 // linkConn is one end of a connection.
 type linkConn struct {
-	link    *link
+	link    *Link
 	in, out *linkPipe
 }
 
@@ -258,26 +260,26 @@ func (c *linkConn) LocalAddr() net.Addr              { return linkAddr{c.link} }
 func (c *linkConn) RemoteAddr() net.Addr             { return linkAddr{c.link} }
 
 // linkAddr is the address of both ends: so the server finds the link of a request.
-type linkAddr struct{ *link }
+type linkAddr struct{ *Link }
 
 func (linkAddr) Network() string  { return "sim" }
 func (a linkAddr) String() string { return a.name }
 
-// simListener hands the server its ends of the connections.
-type simListener struct {
+// listener hands the server its ends of the connections.
+type listener struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
 }
 
-func newSimListener() *simListener {
-	return &simListener{conns: make(chan net.Conn), done: make(chan struct{})}
+func newListener() *listener {
+	return &listener{conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
-func (l *simListener) Addr() net.Addr { return linkAddr{&link{name: "server"}} }
-func (l *simListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *listener) Addr() net.Addr { return linkAddr{&Link{name: "server"}} }
+func (l *listener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
 
-func (l *simListener) Accept() (net.Conn, error) {
+func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
@@ -286,7 +288,7 @@ func (l *simListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *simListener) offer(ctx context.Context, c net.Conn) error {
+func (l *listener) offer(ctx context.Context, c net.Conn) error {
 	select {
 	case l.conns <- c:
 		return nil

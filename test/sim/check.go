@@ -1,4 +1,4 @@
-package test
+package sim
 
 import (
 	"slices"
@@ -9,27 +9,27 @@ import (
 
 // check holds what was recorded against the laws that a record can break. Laws 2 and 3 are checked by the history of
 // beliefs besides.
-func (a *arena) check() {
-	a.t.Helper()
+func (a *Arena) check() {
+	a.T.Helper()
 	a.checkKeys()
 	a.checkTerms()
-	if !a.overlap && !isLock(a.beliefs.beliefs()) {
-		a.t.Error("laws 2 and 3: the beliefs are not those of the holders of a lock")
+	if !a.overlap && !IsLock(a.Beliefs.Beliefs()) {
+		a.T.Error("laws 2 and 3: the beliefs are not those of the holders of a lock")
 	}
-	for _, m := range a.members {
+	for _, m := range a.Members {
 		m.checkEvents()
 	}
 }
 
-// history gives the election as it was at each revision.
-func (a *arena) each(f func(before, after *election.View, r revision)) {
+// each gives the election as it was at each revision.
+func (a *Arena) each(f func(before, after *election.View, r revision)) {
 	var view election.View
 	for _, r := range a.etcd {
 		before := view
 		before.Queue = slices.Clone(view.Queue)
-		view.Apply(a.path, r.number, r.changes)
+		view.Apply(a.Path, r.number, r.changes)
 		for _, c := range r.changes {
-			if c.Name == a.path {
+			if c.Name == a.Path {
 				view.ApplyPath(r.number, c)
 			}
 		}
@@ -38,7 +38,7 @@ func (a *arena) each(f func(before, after *election.View, r revision)) {
 }
 
 // checkKeys checks laws 1, 3, 5 and 6 on the keys.
-func (a *arena) checkKeys() {
+func (a *Arena) checkKeys() {
 	terms := map[string]bool{}
 	last := int64(0)
 	a.each(func(before, after *election.View, r revision) {
@@ -54,27 +54,27 @@ func (a *arena) checkKeys() {
 			}
 		}
 		if len(terms) > 1 {
-			a.t.Errorf("law 1: at revision %d there are %d terms", r.number, len(terms))
+			a.T.Errorf("law 1: at revision %d there are %d terms", r.number, len(terms))
 		}
-		if t := after.Term; t.Exists() && after.Path.Data != t.Data && (after.Path.Exists() || !a.edits) {
-			a.t.Errorf("law 1: at revision %d the path holds %q, the term %q", r.number, after.Path.Data, t.Data)
+		if t := after.Term; t.Exists() && after.Path.Data != t.Data && (after.Path.Exists() || !a.Edits) {
+			a.T.Errorf("law 1: at revision %d the path holds %q, the term %q", r.number, after.Path.Data, t.Data)
 		}
 		if t := after.Term; t.Create == r.number {
 			if t.Create <= last {
-				a.t.Errorf("law 3: token %d after %d", t.Create, last)
+				a.T.Errorf("law 3: token %d after %d", t.Create, last)
 			}
 			last = t.Create
 			a.checkTurn(before, t)
 		}
-		if before.Path.Exists() && !after.Path.Exists() && len(after.Queue) > 0 && a.clean {
-			a.t.Errorf("law 6: at revision %d the path is empty while %q waits", r.number, after.Queue[0].Data)
+		if before.Path.Exists() && !after.Path.Exists() && len(after.Queue) > 0 && a.Clean {
+			a.T.Errorf("law 6: at revision %d the path is empty while %q waits", r.number, after.Queue[0].Data)
 		}
 	})
 }
 
 // checkTurn checks that a new term is that of the first in the queue, or of somebody who entered an empty election, or a
 // new one of the same leader, or that a transfer asked for it.
-func (a *arena) checkTurn(before *election.View, t election.Key) {
+func (a *Arena) checkTurn(before *election.View, t election.Key) {
 	id := holderOf(t)
 	head := before.Head()
 	switch {
@@ -82,12 +82,12 @@ func (a *arena) checkTurn(before *election.View, t election.Key) {
 	case holderOf(before.Term) == id, holderOf(before.Path) == id: // a new term, a repair
 	case before.Transfer.Exists():
 	default:
-		a.t.Errorf("law 5: %s was elected at revision %d while %q was first in the queue", id, t.Create, head.Data)
+		a.T.Errorf("law 5: %s was elected at revision %d while %q was first in the queue", id, t.Create, head.Data)
 	}
 }
 
 // checkTerms checks law 12: whoever was told to be elected was put there, by a transaction, under its own id.
-func (a *arena) checkTerms() {
+func (a *Arena) checkTerms() {
 	created := map[int64]string{}
 	a.each(func(_, after *election.View, r revision) {
 		if after.Term.Create == r.number {
@@ -96,14 +96,14 @@ func (a *arena) checkTerms() {
 	})
 	for token, id := range a.terms {
 		if created[token] != id {
-			a.t.Errorf("law 12: %s was selected with token %d, which is that of %q", id, token, created[token])
+			a.T.Errorf("law 12: %s was selected with token %d, which is that of %q", id, token, created[token])
 		}
 	}
 }
 
 // checkEvents checks law 9 on what one member was told.
-func (m *member) checkEvents() {
-	m.a.t.Helper()
+func (m *Member) checkEvents() {
+	m.a.T.Helper()
 	puts := map[int64]string{} // revision: data of the term
 	m.a.each(func(_, after *election.View, r revision) {
 		if after.Term.Mod == r.number {
@@ -111,29 +111,29 @@ func (m *member) checkEvents() {
 		}
 	})
 	selected, last := false, int64(0)
-	for _, e := range m.heard() {
+	for _, e := range m.Heard() {
 		switch e.Kind {
 		case locked.EventSelect:
 			if selected {
-				m.a.t.Errorf("law 9: %s heard select twice", m.name)
+				m.a.T.Errorf("law 9: %s heard select twice", m.Name)
 			}
 			selected = true
 		case locked.EventDeselect:
 			if !selected || e.Cause == nil {
-				m.a.t.Errorf("law 9: %s heard deselect (cause %v) while selected is %v", m.name, e.Cause, selected)
+				m.a.T.Errorf("law 9: %s heard deselect (cause %v) while selected is %v", m.Name, e.Cause, selected)
 			}
 			selected = false
 		case locked.EventChange, locked.EventVacant:
 			if e.Revision < last {
-				m.a.t.Errorf("law 9: %s heard of revision %d after %d", m.name, e.Revision, last)
+				m.a.T.Errorf("law 9: %s heard of revision %d after %d", m.Name, e.Revision, last)
 			}
 			last = e.Revision
 			if e.Kind == locked.EventChange && puts[e.Revision] != election.Join(e.ID, e.Value) {
-				m.a.t.Errorf("law 9: %s heard %v, which never was", m.name, e)
+				m.a.T.Errorf("law 9: %s heard %v, which never was", m.Name, e)
 			}
 		}
 	}
 	if selected {
-		m.a.t.Errorf("law 9: %s never heard that its last term has ended", m.name)
+		m.a.T.Errorf("law 9: %s never heard that its last term has ended", m.Name)
 	}
 }
