@@ -415,6 +415,7 @@ func TestNamespace(t *testing.T) {
 			ea.await(locked.EventDeselect, because(locked.ErrRemoved))
 			e.delete("/ns/p")
 			eb.await(locked.EventSelect)
+			awaitQueued(t, l, "/p", "a")
 			if err := l.Transfer(t.Context(), "/p", "a"); err != nil {
 				t.Error(err)
 			}

@@ -180,7 +180,7 @@ func TestStuckLogHandler(t *testing.T) {
 		for _, l := range lockers {
 			s.NoError(l.Close(s.T.Context()))
 		}
-		if took := s.Now() - begun; took > 2*time.Second {
+		if took := s.Now() - begun; took > 4*time.Second { // each waits for its log for a second
 			s.T.Errorf("closed after %v", took)
 		}
 	})
