@@ -50,7 +50,8 @@ func electionPermissions(path string) []permission {
 func guarded(t *testing.T, users map[string][]permission) *etcdServer {
 	t.Helper()
 	if !etcdtest.Before(t, "3.4.22") && etcdtest.Before(t, "3.4.25") {
-		t.Skip("this etcd hangs once it has refused a watch for an expired token (etcd-io/etcd#15542)")
+		// And etcd's client sends a token that has expired when it asks for a new one, since 3.5, which 3.4 refuses without end.
+		t.Skip("this etcd hangs once it has refused a watch for an expired token (etcd-io/etcd#15542), and refuses to give a new one")
 	}
 	e := server(t, etcdserver.Config{TokenTTL: time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*soon) // each user costs etcd a hash that is not cheap

@@ -143,7 +143,9 @@ func checkOutlived(h *History, p protocol) (found []Violation) {
 	for _, b := range h.Beliefs {
 		end, ok := ends[b.Election][b.Token]
 		until, how := b.Last, "believed"
-		if b.Lost() && b.Last <= end.at {
+		// Who is told to leave at the end, and is elected just then, leaves without a word of why.
+		leaving := b.Cause == "" && h.End != 0 && b.Last >= h.End
+		if b.Lost() && !leaving && b.Last <= end.at {
 			until, how = b.Until, "would, cut off, have believed"
 		}
 		if ok && until > end.at {

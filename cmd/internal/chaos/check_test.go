@@ -155,6 +155,18 @@ func TestPlantedViolations(t *testing.T) {
 	}
 }
 
+// Who is elected while all are told to leave may leave without a word of why, which is no fault.
+func TestLeavingAtTheEnd(t *testing.T) {
+	for end, wrong := range map[time.Duration]bool{107 * s: false, 107*s + 1: true} {
+		h := sound()
+		h.End, h.Beliefs[1].Until, h.Beliefs[1].Cause = end, 109*s, ""
+		found := h.reordered().check(lockedKeys{})
+		if slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == inTime }) != wrong {
+			t.Errorf("ended at %v: %v", end, found)
+		}
+	}
+}
+
 // What could not be found out is unknown, and that nobody led shows no rule to be broken that keeps two from leading.
 func TestVerdict(t *testing.T) {
 	for _, tt := range []struct {
