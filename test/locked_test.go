@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		parallel.Value.Set("12") // most tests wait for a clock most of the time
+		parallel.Value.Set("6") // most tests wait for a clock most of the time
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	commands := map[string]func(){"locked": main}
 	maps.Copy(commands, programs)
 	maps.Copy(signals, moreSignals)
-	_ = goflag.Set("test.parallel", "4") // most scripts wait most of the time; what the command line says comes later
+	_ = goflag.Set("test.parallel", "3") // most scripts wait most of the time; what the command line says comes later
 	testscript.Main(m, commands)
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +19,8 @@ import (
 type stage struct {
 	*Teller
 	events chan locked.Event
-	away   bool
+	away   atomic.Bool
+	mu     sync.Mutex
 	told   []string
 }
 
@@ -26,7 +29,7 @@ func newStage(t *testing.T) *stage {
 	s.Teller = New(Config{
 		Path: "/x", Beat: 5 * time.Second,
 		Probe: func(ctx context.Context) error {
-			if !s.away {
+			if !s.away.Load() {
 				return locked.ErrNoLeader
 			}
 			<-ctx.Done()
@@ -34,8 +37,8 @@ func newStage(t *testing.T) *stage {
 		},
 		Diagnose: func() string { return "connection refused" },
 		Stake:    func() string { return "a leads until noon" },
-		Tell:     func(e locked.Event) { s.told = append(s.told, fmt.Sprint(e.Kind, " ", e.Cause)) },
-		Over:     func(d time.Duration) { s.told = append(s.told, fmt.Sprint("over ", d.Round(time.Second))) },
+		Tell:     func(e locked.Event) { s.hear(e.Kind, " ", e.Cause) },
+		Over:     func(d time.Duration) { s.hear("over ", d.Round(time.Second)) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -50,6 +53,21 @@ func newStage(t *testing.T) *stage {
 		time.Sleep(2 * patience) // an examination may be under way
 	})
 	return s
+}
+
+func (s *stage) hear(what ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, fmt.Sprint(what...))
+}
+
+// heard gives what was told since the last time.
+func (s *stage) heard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := s.told
+	s.told = nil
+	return told
 }
 
 func (s *stage) happens(kind locked.Kind, cause error) {
@@ -67,10 +85,9 @@ func (s *stage) shouts(d time.Duration) {
 
 func (s *stage) is(t *testing.T, want ...string) {
 	t.Helper()
-	if !slices.Equal(s.told, want) {
-		t.Errorf("told:\n%s\nwant:\n%s", strings.Join(s.told, "\n"), strings.Join(want, "\n"))
+	if told := s.heard(); !slices.Equal(told, want) {
+		t.Errorf("told:\n%s\nwant:\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
 	}
-	s.told = nil
 }
 
 // An outage is told of when it begins, once a minute, and when it is over, however many errors come of it.
@@ -78,11 +95,11 @@ func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		s.happens(locked.EventSelect, nil)
-		s.away = true
+		s.away.Store(true)
 		s.shouts(8 * time.Second)
 		s.happens(locked.EventDeselect, locked.ErrExpired)
 		s.shouts(72 * time.Second)
-		s.away = false
+		s.away.Store(false)
 		time.Sleep(3 * time.Second)
 		s.happens(locked.EventSelect, nil)
 		s.is(t, "select <nil>",
@@ -98,13 +115,13 @@ func TestOutage(t *testing.T) {
 func TestOutageToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
-		s.away = true
+		s.away.Store(true)
 		s.happens(locked.EventDeselect, locked.ErrExpired)
 		time.Sleep(130 * time.Second)
-		s.away = false
+		s.away.Store(false)
 		time.Sleep(3 * time.Second)
-		if len(s.told) != 5 || !strings.HasPrefix(s.told[4], "over 2m1") {
-			t.Errorf("told:\n%s", strings.Join(s.told, "\n"))
+		if told := s.heard(); len(told) != 5 || !strings.HasPrefix(told[4], "over 2m1") {
+			t.Errorf("told:\n%s", strings.Join(told, "\n"))
 		}
 	})
 }
@@ -115,7 +132,7 @@ func TestSilence(t *testing.T) {
 		s := newStage(t)
 		time.Sleep(time.Minute)
 		s.is(t)
-		s.away = true
+		s.away.Store(true)
 		time.Sleep(7 * time.Second)
 		s.is(t, "error etcd cannot be reached: connection refused; a leads until noon")
 	})
@@ -126,13 +143,13 @@ func TestOutagesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		for range 12 {
-			s.away = true
+			s.away.Store(true)
 			s.shouts(5 * time.Second)
-			s.away = false
+			s.away.Store(false)
 			time.Sleep(5 * time.Second)
 		}
-		if len(s.told) > 5 {
-			t.Errorf("in two minutes it told:\n%s", strings.Join(s.told, "\n"))
+		if told := s.heard(); len(told) > 5 {
+			t.Errorf("in two minutes it told:\n%s", strings.Join(told, "\n"))
 		}
 	})
 }
