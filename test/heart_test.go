@@ -396,8 +396,8 @@ func footprint(a *sim.Arena) string {
 		m.Loop(func() {
 			defer close(done)
 			for name, n := range sizes(m.Locker) {
-				// There are only so many causes, and leases on which what was lost may still put a key.
-				if n > 0 && name != ".counters.ends" && !strings.HasSuffix(name, ".candidate.lost") {
+				// There are only so many causes, senders that wait, and leases on which what was lost may still put a key.
+				if n > 0 && name != ".counters.ends" && name != ".batches.spare" && !strings.HasSuffix(name, ".candidate.lost") {
 					sum[name] += n
 				}
 			}
