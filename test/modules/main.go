@@ -3,7 +3,7 @@
 //	go run ./test/modules            # of HEAD
 //	go run ./test/modules v0.1.0     # of a tag, or any other commit
 //
-// (a) The program in test/modules/program has etcd's client 3.5.21, gRPC 1.64 and Prometheus' 1.19, and calls what etcd's client 3.7
+// (a) The program in test/modules/testdata/program has etcd's client 3.5.21, gRPC 1.64 and Prometheus' 1.19, and calls what etcd's client 3.7
 // does not have any more. It adds the library: nothing of it is raised, it builds, and takes part in elections.
 // (b) go install works in an empty GOPATH.
 package main

@@ -91,8 +91,13 @@ func (s *stage) install(ctx context.Context) (binary string, err error) {
 // add shows (a).
 func (s *stage) add(ctx context.Context, server string) error {
 	dir := filepath.Join(s.dir, "program")
-	if err := os.CopyFS(dir, os.DirFS(filepath.Join(s.repository, "test", "modules", "program"))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(s.repository, "test", "modules", "testdata", "program"))); err != nil {
 		return err
+	}
+	for _, name := range []string{"go.mod", "go.sum"} { // in the repository they would make it a module that no workspace has
+		if err := os.Rename(filepath.Join(dir, name+".txt"), filepath.Join(dir, name)); err != nil {
+			return err
+		}
 	}
 	before, err := s.modules(ctx, dir)
 	if err != nil {
