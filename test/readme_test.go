@@ -162,3 +162,23 @@ func TestWaitingForOneself(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Law 11: a Close whose context has ended hands over all the same, as after a signal: it bounds the wait for work alone.
+func TestCloseWithEndedContext(t *testing.T) {
+	t.Parallel()
+	e := server(t, etcdserver.Config{})
+	l, err := locked.New(e.Endpoint(), testOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, next := candidateFor(t, l, "/p", "first", time.Minute), candidateFor(t, locker(t, e.Endpoint()), "/p", "next", time.Minute)
+	heard := listen(t, next)
+	start(t, first, next)
+	awaitQueued(t, l, "/p", "next")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	heard.await(locked.EventSelect)
+}
