@@ -33,6 +33,7 @@ type Arena struct {
 	Members  []*Member
 	terms    map[int64]string // token: id of the node that was told that it is elected
 	ends     map[string]int   // cause of a deselect: how often
+	before   election.View    // the election before the revisions below
 	etcd     []revision
 	readFrom int64
 	stop     context.CancelFunc
@@ -212,8 +213,17 @@ func (a *Arena) AwaitSettled() {
 	})
 }
 
-// Forget drops what the arena itself has recorded.
+// Forget holds what the arena has recorded of the keys and the beliefs against the laws, and drops it, and what the members were told.
 func (a *Arena) Forget() {
+	a.T.Helper()
+	a.mu.Lock()
+	a.checkKeys()
+	a.checkTerms()
+	a.each(func(_, after *election.View, _ revision) { a.before = *after })
+	a.etcd = nil
+	maps.DeleteFunc(a.terms, func(token int64, _ string) bool { return token < a.before.Term.Create })
+	a.mu.Unlock()
+	a.Beliefs.forget()
 	for _, m := range a.Members {
 		m.Link.Forget()
 		m.mu.Lock()

@@ -23,7 +23,8 @@ func (a *Arena) check() {
 
 // each gives the election as it was at each revision.
 func (a *Arena) each(f func(before, after *election.View, r revision)) {
-	var view election.View
+	view := a.before
+	view.Queue = slices.Clone(a.before.Queue)
 	for _, r := range a.etcd {
 		before := view
 		before.Queue = slices.Clone(view.Queue)
@@ -40,7 +41,10 @@ func (a *Arena) each(f func(before, after *election.View, r revision)) {
 // checkKeys checks laws 1, 3, 5 and 6 on the keys.
 func (a *Arena) checkKeys() {
 	terms := map[string]bool{}
-	last := int64(0)
+	last := a.before.Term.Create
+	if a.before.Term.Exists() {
+		terms[a.before.Term.Nonce] = true
+	}
 	a.each(func(before, after *election.View, r revision) {
 		for _, c := range r.changes {
 			_, part, nonce := election.ParseKey(c.Name)
@@ -88,7 +92,7 @@ func (a *Arena) checkTurn(before *election.View, t election.Key) {
 
 // checkTerms checks law 12: whoever was told to be elected was put there, by a transaction, under its own id.
 func (a *Arena) checkTerms() {
-	created := map[int64]string{}
+	created := map[int64]string{a.before.Term.Create: holderOf(a.before.Term)}
 	a.each(func(_, after *election.View, r revision) {
 		if after.Term.Create == r.number {
 			created[r.number] = holderOf(after.Term)
@@ -104,7 +108,7 @@ func (a *Arena) checkTerms() {
 // checkEvents checks law 9 on what one member was told.
 func (m *Member) checkEvents() {
 	m.a.T.Helper()
-	puts := map[int64]string{} // revision: data of the term
+	puts := map[int64]string{m.a.before.Term.Mod: m.a.before.Term.Data} // revision: data of the term
 	m.a.each(func(_, after *election.View, r revision) {
 		if after.Term.Mod == r.number {
 			puts[r.number] = after.Term.Data

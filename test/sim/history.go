@@ -107,6 +107,17 @@ func (h *History) Violations() []string {
 	return found
 }
 
+// forget drops the beliefs that have ended, but for the last one, after a look for violations.
+func (h *History) forget() {
+	h.sim.T.Helper()
+	for _, v := range h.Violations() {
+		h.sim.T.Error(v)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.past = slices.Clone(h.past[max(0, len(h.past)-1):])
+}
+
 // Overlaps counts the beliefs that began before an earlier one had ended.
 func (h *History) Overlaps() (n int) {
 	for _, v := range h.Violations() {
