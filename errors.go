@@ -18,6 +18,12 @@ var (
 	ErrInLead = errors.New("locked: the function that Lead runs must return, and not wait for its own end")
 	// ErrClosed says that the Locker was closed.
 	ErrClosed = errors.New("locked: the locker is closed")
+	// ErrWentBack says that etcd has gone back: it was restored to an earlier state without --bump-revision, or replaced by another
+	// one. Its revisions come again, and so do tokens: a store that remembers the largest one refuses the leaders from now on, until
+	// it is told to forget that. It is the cause of an [EventError], told once. Every term has ended, and candidates enter anew a
+	// TTL later.
+	ErrWentBack = errors.New("locked: etcd has gone back, as one does that was replaced, or restored without --bump-revision: " +
+		"every term has ended, and tokens begin again below those that were: reset what remembers the largest")
 	// ErrUnreachable says that etcd did not answer within the request timeout of the Locker.
 	ErrUnreachable = errors.New("locked: no answer from etcd within the request timeout")
 )

@@ -138,6 +138,8 @@ func (n *Node) late(s *starting) {
 	unfit := s.campaign != nil && n.entering == s && n.unfit
 	switch {
 	case s.answered:
+	case n.l.barred(n.ttl) > 0:
+		s.limit.Reset(n.l.barred(n.ttl) + n.l.timeout)
 	case s.checks || unfit:
 		s.checks = unfit
 		s.limit.Reset(n.l.timeout)

@@ -19,9 +19,9 @@ type leaseGroup struct {
 	nodes    map[*Node]struct{}
 	holding  election.Holding
 	renewals map[int64]context.CancelFunc // of the goroutines that renew a lease each
-	granting bool
-	listing  bool          // the keys on a lease, for the sweep
-	proven   map[int64]int // renewals, by lease
+	granting context.CancelFunc           // of the goroutine that gets a lease, nil if there is none
+	listing  bool                         // the keys on a lease, for the sweep
+	proven   map[int64]int                // renewals, by lease
 	missed   miss
 }
 
@@ -83,16 +83,36 @@ func (g *leaseGroup) resume() {
 
 // grant gets a new lease, for as long as that takes.
 func (g *leaseGroup) grant() {
-	if g.granting || !g.needed() || g.l.closing {
+	if g.granting != nil || !g.needed() || g.l.closing {
 		return
 	}
-	g.granting = true
-	g.l.leases.Grant(g.ttl, g.paths(), g.granted, g.ungranted)
+	var ctx context.Context
+	ctx, g.granting = context.WithCancel(g.l.ctx)
+	g.l.leases.Grant(ctx, g.ttl, g.l.barred(g.ttl), g.paths(),
+		func(le *election.Lease) {
+			if ctx.Err() == nil {
+				g.granted(le)
+			}
+		},
+		func(err error) []string {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return g.ungranted(err)
+		})
+}
+
+// giveUpGrant gives up getting a lease.
+func (g *leaseGroup) giveUpGrant() {
+	if g.granting != nil {
+		g.granting()
+		g.granting = nil
+	}
 }
 
 // granted takes up a new lease: from now on keys are written with it, and moved to it.
 func (g *leaseGroup) granted(le *election.Lease) {
-	g.granting = false
+	g.giveUpGrant()
 	g.l.log.Debug("lease granted", "lease", le.ID, "ttl", le.TTL, "raft_term", le.RaftTerm)
 	g.l.answering()
 	g.l.askVersions()
@@ -128,7 +148,7 @@ func (g *leaseGroup) ungranted(err error) []string {
 		}
 	}
 	if !g.needed() || g.l.closing {
-		g.granting = false
+		g.giveUpGrant()
 		return nil
 	}
 	return g.paths()

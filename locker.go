@@ -54,6 +54,7 @@ type Locker struct {
 	watches       *etcd.Watches
 	expiry
 	outage outage
+	backAt *time.Duration // reading of the clock when etcd was found to have gone back last
 
 	watchdog *watchdog
 
@@ -141,7 +142,8 @@ func newLocker(client *clientv3.Client, o options) (*Locker, error) {
 	}
 	l.batches = etcd.NewBatches(conn, l.host())
 	l.leases = etcd.NewLeases(conn, l.host(), l.counters.verification.add)
-	l.watches = etcd.NewWatches(conn, l.host(), l.rely, l.wentBack)
+	l.watches = etcd.NewWatches(conn, l.host(), l.rely)
+	conn.WhenBack(func(b etcd.Back) { l.post(func() { l.wentBack(b) }) })
 	l.watchdog = newWatchdog(l.clock)
 	l.tasks.Add(1)
 	go l.run()

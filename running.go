@@ -51,7 +51,7 @@ func (n *Node) start(s *starting) {
 		} else {
 			n.step(election.Input{What: election.Enter, Data: n.LocalData()})
 		}
-		if n.unfit || !n.candidate.Busy() && !n.group.granting { // otherwise when it has entered, which opening a watch would delay
+		if n.unfit || !n.candidate.Busy() && n.group.granting == nil { // otherwise when it has entered, which opening a watch would delay
 			st.follow()
 		}
 	}

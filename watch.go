@@ -2,7 +2,6 @@ package locked
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -163,14 +162,4 @@ func (l *Locker) rely() time.Duration {
 		return l.ttl
 	}
 	return ttl
-}
-
-// wentBack tells everybody that etcd has lost its history: what is known of it is newer than all that it will say for long.
-func (l *Locker) wentBack(revision int64) {
-	err := fmt.Errorf("locked: etcd was at revision %d and has gone back, as one does that was replaced, or restored without "+
-		"--bump-revision: restart the programs that compete, which wait for a later one", revision)
-	l.log.Error("etcd has gone back", "error", err)
-	for _, st := range l.states {
-		st.tell(Event{Kind: EventError, Path: st.path, Cause: err}, everybody)
-	}
 }

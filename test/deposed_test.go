@@ -23,39 +23,51 @@ func TestLaw2DeposedLeader(t *testing.T) {
 // Where the proof of a renewal is left out, or is a read, the same faults make two lead at once.
 func TestProofBroken(t *testing.T) {
 	t.Run("left out", func(t *testing.T) {
-		testDeposed(t, func(_ context.Context, lastTerm uint64, reply *pb.DeleteRangeResponse, _ func(string, any, any) error) error {
-			reply.Header = &pb.ResponseHeader{RaftTerm: lastTerm}
-			return nil
-		})
+		testDeposed(t, func(last *pb.ResponseHeader, _ invoke) (*pb.ResponseHeader, error) { return last, nil })
 	})
-	t.Run("a read", func(t *testing.T) {
-		testDeposed(t, func(_ context.Context, _ uint64, reply *pb.DeleteRangeResponse, invoke func(string, any, any) error) error {
-			var list pb.MemberListResponse
-			err := invoke(pb.Cluster_MemberList_FullMethodName, &pb.MemberListRequest{Linearizable: true}, &list)
-			reply.Header = list.Header
-			return err
-		})
-	})
+	t.Run("a read", func(t *testing.T) { testDeposed(t, proofByRead) })
 }
 
-// brokenProof takes the place of a request that proves something: lastTerm is the raft term that etcd has named last.
-type brokenProof func(ctx context.Context, lastTerm uint64, reply *pb.DeleteRangeResponse, invoke func(method string, req, reply any) error) error
+// proofByRead takes a linearizable read of the member list for a proof.
+func proofByRead(_ *pb.ResponseHeader, do invoke) (*pb.ResponseHeader, error) {
+	var list pb.MemberListResponse
+	err := do(pb.Cluster_MemberList_FullMethodName, &pb.MemberListRequest{Linearizable: true}, &list)
+	return list.Header, err
+}
+
+// brokenProof takes the place of a request that proves something: last is the header in which etcd has named a raft term last.
+type brokenProof func(last *pb.ResponseHeader, do invoke) (*pb.ResponseHeader, error)
+
+type invoke func(method string, req, reply any) error
 
 // breaks is the setting of a client with such a proof.
 func (broken brokenProof) breaks(cfg *clientv3.Config) {
-	var lastTerm atomic.Uint64
-	cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		if lastTerm.Load() != 0 && sim.IsProof(method, req) {
-			return broken(ctx, lastTerm.Load(), reply.(*pb.DeleteRangeResponse), func(method string, req, reply any) error {
-				return invoke(ctx, method, req, reply, cc, opts...)
-			})
+	var last atomic.Pointer[pb.ResponseHeader]
+	cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		do := func(method string, req, reply any) error { return invoker(ctx, method, req, reply, cc, opts...) }
+		if last.Load() != nil && sim.IsProof(method, req) {
+			return broken.prove(last.Load(), do, reply.(*pb.DeleteRangeResponse))
 		}
-		err := invoke(ctx, method, req, reply, cc, opts...)
+		err := do(method, req, reply)
 		if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok && err == nil {
-			lastTerm.Store(r.GetHeader().GetRaftTerm())
+			last.Store(r.GetHeader())
 		}
 		return err
 	}))
+}
+
+// prove gives the broken proof a revision, as the member has it that answers: an earlier one would be found out by that.
+func (broken brokenProof) prove(last *pb.ResponseHeader, do invoke, reply *pb.DeleteRangeResponse) error {
+	header, err := broken(last, do)
+	if err != nil {
+		return err
+	}
+	var own pb.RangeResponse
+	if err := do(pb.KV_Range_FullMethodName, &pb.RangeRequest{Key: []byte("any"), Serializable: true}, &own); err != nil {
+		return err
+	}
+	reply.Header = &pb.ResponseHeader{ClusterId: own.Header.ClusterId, Revision: own.Header.Revision, RaftTerm: header.RaftTerm}
+	return nil
 }
 
 func testDeposed(t *testing.T, broken brokenProof) {

@@ -1,9 +1,6 @@
 package test
 
 import (
-	"context"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -187,43 +184,4 @@ func TestShortDisconnects(t *testing.T) {
 		t.Error(err)
 	}
 	eb.await(locked.EventSelect)
-}
-
-// An etcd that was replaced by an empty one says so little that candidates would wait for ever without a word: all who listen
-// are told what is wrong.
-func TestEtcdGoesBack(t *testing.T) {
-	t.Parallel()
-	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
-	for range 50 {
-		e.put("x", "y")
-	}
-	l, err := locked.New(e.Endpoint(), testOptions()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { // as its node waits, too
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = l.Close(ctx)
-	}()
-	n := candidateFor(t, l, "/p", "n", time.Second)
-	events, observer := listen(t, n), observe(t, locker(t, e.Endpoint(), locked.WithTTL(time.Second)), "/p")
-	wentBack := func(ev locked.Event) bool {
-		return ev.Kind == locked.EventError && strings.Contains(ev.Cause.Error(), "has gone back")
-	}
-	start(t, n)
-	for _, heard := range []*listener{events, observer} {
-		for range 3 { // at one revision, which is not to go back
-			heard.await(locked.EventPing)
-		}
-		if slices.ContainsFunc(heard.soFar(), wentBack) {
-			t.Errorf("%s heard that etcd has gone back", heard.name)
-		}
-	}
-	e.stop()
-	e.cfg.DataDir = t.TempDir()
-	e.start()
-	for _, heard := range []*listener{events, observer} {
-		heard.await(locked.EventError, wentBack)
-	}
 }

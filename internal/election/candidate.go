@@ -133,7 +133,11 @@ func (c *Candidate) NeedsPath(v *View) bool {
 
 // Step takes one input and returns what is to be done about it, in order.
 func (c *Candidate) Step(in Input) []Action {
-	out := c.lapse(in)
+	var out []Action
+	if in.What == WentBack {
+		out = c.beginAnew()
+	}
+	out = c.lapse(in, out)
 	c.take(in)
 	if in.View.Revision >= c.at {
 		c.locate(in.View)
@@ -162,6 +166,18 @@ func (c *Candidate) take(in Input) {
 	case Woke:
 		c.waiting = false
 	}
+}
+
+// beginAnew forgets what was known of an etcd that has gone back: one that was restored to an earlier state, or replaced. Nothing
+// of it is true any more, not even that revisions grow; what is under way is not waited for. Work that goes on is.
+func (c *Candidate) beginAnew() (out []Action) {
+	if c.believing {
+		out = c.deselect(Removed, out)
+	}
+	c.asked, c.doubt, c.pause, c.lost = Idle, false, false, nil
+	c.forget()
+	c.at, c.spent, c.foreign = 0, 0, 0
+	return out
 }
 
 // answered notes the reply to the transaction under way. A reply to any other is not heard.

@@ -6,11 +6,11 @@ import (
 )
 
 // lapse ends a belief that has run out, before anything in the input can move its end: what comes too late revives nothing.
-func (c *Candidate) lapse(in Input) []Action {
+func (c *Candidate) lapse(in Input, out []Action) []Action {
 	if c.believing && in.At >= c.Until(in.Holding) {
-		return c.deselect(Lapsed, nil)
+		return c.deselect(Lapsed, out)
 	}
-	return nil
+	return out
 }
 
 // believe ends or begins the candidate's belief to lead, by what it knows now.

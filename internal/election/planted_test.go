@@ -121,6 +121,11 @@ var planted = []bug{
 		"law 8",
 	},
 	{
+		"views of an etcd that has gone back are taken for old ones", "two, and etcd goes back",
+		[]edit{{"candidate.go", "c.at, c.spent, c.foreign = 0, 0, 0", "c.spent, c.foreign = 0, 0"}},
+		"law 8",
+	},
+	{
 		"a nonce is given up while an entry may still put it", "one, a pause and two faults",
 		[]edit{{"candidate.go", "if c.asked != Entry {\n		c.nonce = \"\"\n	}", "c.nonce = \"\""}},
 		"law 12",

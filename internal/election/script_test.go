@@ -87,6 +87,7 @@ func difference(want, got string) string {
 //	                                   With "unseen" at the end the candidate is not told of it yet
 //	opened rev=6                       a new watch, that tells what comes after that revision
 //	committed rev=7 KEYS               the answer to what was asked last, or refused, denied, unknown; seq=1 for another
+//	back                               etcd has gone back: an empty view, no leases, and an input that says so
 //	enter a:::1, set a:::2, leave stopped, guard on, seen, expired, rested, overdue, woke
 //
 // KEYS are path=, term=, transfer= and any number of queue=. A KEY is NAME=DATA@CREATE/MOD/LEASE.
@@ -127,6 +128,9 @@ func (s *script) line(line string) {
 		if s.look(word, args); !unseen {
 			s.step(Input{What: Seen})
 		}
+	case "back":
+		s.view, s.hold = View{}, Holding{}
+		s.step(Input{What: WentBack})
 	case "committed", "refused", "denied", "undecided", "unknown":
 		s.answer(word, args)
 	default:

@@ -41,6 +41,8 @@ var searches = []config{
 	{name: "three and any fault", procs: 3, entered: true, all: 1, of: of(1, anything...)},
 	{name: "three and any two faults", procs: 3, entered: true, lag: 1, all: 2, of: of(1, anything...)},
 
+	{name: "two, and etcd goes back", procs: 2, entered: true, lag: atOnce, leap: ttl, ticks: 1, all: 2, of: of(1, backUp, goBack)},
+
 	{name: "one and its leases", procs: 1, entered: true, lag: 2, leap: 2 * ttl / 5, ticks: 3, all: 2, of: of(1, slow, raft, fresh, lose)},
 	{name: "one and a new lease", procs: 1, entered: true, lag: 1, leap: ttl / 2, ticks: 2, all: 3, of: of(1, slow, raft, fresh)},
 	{name: "two and slow renewals", procs: 2, entered: true, lag: atOnce, leap: ttl / 2, ticks: 2, all: 1, of: of(1, slow)},

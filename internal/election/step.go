@@ -7,15 +7,16 @@ type What uint8
 
 // The inputs of a candidate.
 const (
-	Enter   What = iota // it shall compete: Input.Data
-	Leave               // it shall not: Input.Cause is told to the user if it led
-	Set                 // its data shall be Input.Data
-	Seen                // the view or the holding moved
-	Answer              // the transaction under way came back: Input.Reply
-	Expired             // the time up to which it may believe to lead has passed
-	Rested              // the work that it guarded has ended
-	Overdue             // that work is given up on: the term is handed over while it goes on
-	Woke                // the delay that Wait asked for is over
+	Enter    What = iota // it shall compete: Input.Data
+	Leave                // it shall not: Input.Cause is told to the user if it led
+	Set                  // its data shall be Input.Data
+	Seen                 // the view or the holding moved
+	Answer               // the transaction under way came back: Input.Reply
+	Expired              // the time up to which it may believe to lead has passed
+	Rested               // the work that it guarded has ended
+	Overdue              // that work is given up on: the term is handed over while it goes on
+	Woke                 // the delay that Wait asked for is over
+	WentBack             // etcd has lost what was known of it: the view is empty, no lease is left, and nothing of before will be answered
 )
 
 // Input is one thing that happened to a candidate, and all that it may look at to decide.

@@ -136,7 +136,7 @@ func (r *track) input(p *proc, in Input) string {
 	case Answer:
 		return r.answer(p, in)
 	}
-	return map[What]string{Seen: "seen", Expired: "expired", Rested: "rested", Overdue: "overdue", Woke: "woke"}[in.What]
+	return map[What]string{Seen: "seen", Expired: "expired", Rested: "rested", Overdue: "overdue", Woke: "woke", WentBack: "back"}[in.What]
 }
 
 func (r *track) answer(p *proc, in Input) string {

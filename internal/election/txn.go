@@ -1,5 +1,7 @@
 package election
 
+import "slices"
+
 // A Txn is an etcd transaction: the compares must all hold for Then to be done, otherwise Else is done.
 type Txn struct {
 	If   []Cmp
@@ -19,6 +21,12 @@ func (t *Txn) Size() int {
 		}
 	}
 	return n
+}
+
+// Reads reports whether the transaction changes nothing whatever it finds: etcd answers it as a read then, without an entry.
+func (t *Txn) Reads() bool {
+	writes := func(o Op) bool { return o.Kind != Get }
+	return !slices.ContainsFunc(t.Then, writes) && !slices.ContainsFunc(t.Else, writes)
 }
 
 // Field is the revision of a key that a compare looks at.

@@ -23,7 +23,9 @@ const (
 	hand           // PATH or the term key is deleted by hand
 	foreign        // a stranger puts PATH, or deletes it
 	resync         // a watch begins anew
-	sweep          // an audit
+	sweep          // a sweep
+	backUp         // etcd is backed up
+	goBack         // etcd is replaced by an empty one, or restored to what was backed up
 	faults
 )
 

@@ -66,7 +66,7 @@ func (w *world) transfer() bool {
 	}
 	w.logf("transfer of term %d to %q", v.Term.Create, id)
 	w.requests = append(w.requests, TransferData(v.Term.Create, id))
-	f := &flight{txn: txn, seed: "somebody", sweep: true}
+	f := &flight{txn: txn, seed: "somebody", sweep: true, sent: w.backs}
 	if w.may(late) && w.luck.chance(4) {
 		w.late = append(w.late, f)
 		return true

@@ -9,6 +9,7 @@ func (w *world) heal() {
 	w.left, w.deaf, w.partial = budget{}, false, false
 	w.asks = 0
 	for _, p := range w.procs {
+		p.learn()
 		if w.luck.chance(2) {
 			p.arrive()
 		}
@@ -97,6 +98,7 @@ func (w *world) settle() {
 	for busy := true; busy; {
 		busy = false
 		for _, p := range w.procs {
+			busy = p.learn() || busy
 			busy = p.arrive() || busy
 			if w.luck.chance(2) {
 				busy = p.seenMore() || busy

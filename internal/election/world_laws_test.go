@@ -14,7 +14,7 @@ func (w *world) fail(format string, args ...any) {
 
 // check looks at everybody's belief.
 func (w *world) check() {
-	believer := ""
+	var believer *proc
 	for _, p := range w.procs {
 		if !p.alive || !p.believing {
 			continue
@@ -26,11 +26,11 @@ func (w *world) check() {
 		if p.lapsed == p.token {
 			w.fail("law 2: %s believes in term %d again", p.seed, p.token)
 		}
-		if believer != "" {
-			w.fail("law 2: %s and %s both lead", believer, p.seed)
+		if other := believer; other != nil && !(other.stale && p.unaware) && !(p.stale && other.unaware) {
+			w.fail("law 2: %s and %s both lead", other.seed, p.seed)
 		}
-		believer = p.seed
-		if !slices.Contains(w.byHand, p.token) && w.term().Create != p.token {
+		believer = p
+		if !p.stale && !slices.Contains(w.byHand, p.token) && w.term().Create != p.token {
 			w.fail("law 2: %s believes in term %d, which does not stand any more", p.seed, p.token)
 		}
 	}
@@ -115,7 +115,7 @@ func (p *proc) checkSelect(a Action) {
 		w.fail("law 7: %s is selected while it still works", p.seed)
 	case !p.wants:
 		w.fail("law 12: %s is selected and does not want it", p.seed)
-	case a.Token <= w.selected:
+	case a.Token <= w.selected && !p.stale:
 		w.fail("law 3: %s is selected with %d after %d", p.seed, a.Token, w.selected)
 	case key.Create != a.Token || owner(key.Nonce) != p.seed || !w.committed(key):
 		w.fail("law 12: %s is selected with %d for a term that was never its own", p.seed, a.Token)
@@ -124,13 +124,14 @@ func (p *proc) checkSelect(a Action) {
 
 // committed reports whether etcd ever held the term key.
 func (w *world) committed(key Key) bool {
-	at := w.past(TermPrefix(path)+key.Nonce, key.Create)
-	return at.Create == key.Create
+	name := TermPrefix(path) + key.Nonce
+	put := func(s store) bool { return s.past(name, key.Create).Create == key.Create }
+	return put(w.etcd) || slices.ContainsFunc(w.gone, put)
 }
 
 // past is a key as it was at a revision.
-func (w *world) past(name string, revision int64) (key Key) {
-	for _, c := range w.etcd.log {
+func (s *store) past(name string, revision int64) (key Key) {
+	for _, c := range s.log {
 		for _, change := range c.changes {
 			if c.rev > revision {
 				return key
@@ -155,7 +156,7 @@ func (p *proc) checkDeselect(a Action) {
 		w.fail("law 9: %s is deselected twice", p.seed)
 	case a.Token != p.token || a.Cause == None:
 		w.fail("law 9: %s is deselected from %d for cause %d, not from %d", p.seed, a.Token, a.Cause, p.token)
-	case a.Cause == Removed && intact && term.Create == p.token:
+	case a.Cause == Removed && !p.stale && intact && term.Create == p.token:
 		w.fail("law 9: %s is told that its keys were removed, but they stand", p.seed)
 	case a.Cause == Lapsed && p.leads():
 		w.fail("law 9: %s is told that it was not renewed in time, but it was", p.seed)
@@ -167,7 +168,7 @@ func (p *proc) checkDeselect(a Action) {
 // checkForeign asks whether there ever was what the user is told of: PATH without a term that it belongs to.
 func (p *proc) checkForeign() {
 	v := &p.view
-	if at := max(v.PathRevision, v.TermRevision); p.w.past(path, at).Mod != v.Path.Mod || v.Path.Mod == v.Term.Mod {
+	if at := max(v.PathRevision, v.TermRevision); !p.stale && p.w.etcd.past(path, at).Mod != v.Path.Mod || v.Path.Mod == v.Term.Mod {
 		p.w.fail("law 9: %s tells of a stranger at PATH, but there was none at %d", p.seed, at)
 	}
 }

@@ -45,10 +45,14 @@ type granting struct {
 	sent   time.Duration
 	before uint64 // raft term that stood before it was sent
 	id     int64
+	back   int // how often etcd had gone back when it granted
 }
 
 // grant moves the request for a new lease on, or begins one if there is a need.
 func (p *proc) grant() bool {
+	if p.granting.stage == 0 && p.w.now < p.barred {
+		return false
+	}
 	if p.granting.stage == 0 {
 		if l := p.hold.Lease(p.hold.Current); l != nil && l.Alive(p.w.now+ttl/4) && l.RaftTerm == p.raft {
 			if !p.w.may(fresh) || !p.w.luck.chance(4) {
@@ -68,12 +72,16 @@ func (p *proc) grantStep() {
 	g.stage++
 	switch g.stage {
 	case 1:
+		if p.learn() {
+			return
+		}
+		p.hear(w.etcd.rev)
 		if l := p.hold.Lease(p.hold.Current); l != nil && !l.Alive(w.now) {
 			p.hold.Current = 0
 		}
 		g.sent, g.before = w.now, p.raft
 	case 2:
-		g.id = w.newLease()
+		g.id, g.back = w.newLease(), w.backs
 	case 3:
 		done := *g
 		*g = granting{}
@@ -82,6 +90,9 @@ func (p *proc) grantStep() {
 }
 
 func (p *proc) takeUp(g granting) {
+	if g.back == p.w.backs && p.learn() {
+		return
+	}
 	p.raft = p.w.raft
 	l, ok := Granted(g.id, ttl, g.sent, g.before, p.w.raft)
 	p.w.logf("%s lease %d granted: %v, until %d", p.id, g.id, ok, l.Deadline)
@@ -101,6 +112,7 @@ type renewing struct {
 	gone     bool
 	acked    uint64
 	verified uint64
+	back     int // how often etcd had gone back when it was proven
 }
 
 // renew moves one renewal on, or begins one.
@@ -152,7 +164,7 @@ func (p *proc) renewOn(i int) {
 	for !done && !p.w.slow() {
 		done = p.renewStep(&p.renewals[i])
 	}
-	if done {
+	if done && i < len(p.renewals) { // none is left if it has told that etcd has gone back
 		p.renewals = slices.Delete(p.renewals, i, i+1)
 	}
 }
@@ -178,7 +190,10 @@ func (p *proc) renewStep(r *renewing) (over bool) {
 			l.Acked(ttl, r.acked)
 		}
 	case 4:
-		r.verified = w.raft
+		r.verified, r.back = w.raft, w.backs
+		if !p.stale {
+			p.hear(w.etcd.rev)
+		}
 	case 5:
 		p.verified(r)
 		return true
@@ -192,6 +207,9 @@ func (p *proc) renewStep(r *renewing) (over bool) {
 
 // verified takes the proof of a renewal. A belief that has run out by now ends before anything moves.
 func (p *proc) verified(r *renewing) {
+	if r.back == p.w.backs && p.learn() {
+		return
+	}
 	p.expired()
 	l := p.hold.Lease(r.lease)
 	if l == nil {

@@ -44,6 +44,9 @@ var moves = []move{
 	{"transfer", 3, transfer, false, true, func(w *world, _ *proc) bool { return w.transfer() }},
 	{"hand", 1, hand, false, true, func(w *world, _ *proc) bool { return w.hand() }},
 	{"foreign", 1, foreign, false, true, func(w *world, _ *proc) bool { return w.stranger() }},
+	{"back up", 1, backUp, false, true, func(w *world, _ *proc) bool { return w.backUp() }},
+	{"go back", 1, goBack, false, true, func(w *world, _ *proc) bool { return w.goBack() }},
+	{"learn", 4, free, true, false, func(_ *world, p *proc) bool { return p.learn() }},
 	{"resync", 1, resync, false, false, func(_ *world, p *proc) bool { return p.reopen() }},
 	{"list", 2, sweep, false, false, func(_ *world, p *proc) bool { return p.list() }},
 	{"tidy", 4, free, true, false, func(_ *world, p *proc) bool { return p.tidy() }},
@@ -78,6 +81,9 @@ func (p *proc) seenMore() bool {
 
 // reopen begins the watch anew, as after a compaction: what lies between is only seen as its result.
 func (p *proc) reopen() bool {
+	if p.stale {
+		return false
+	}
 	p.watched = len(p.w.etcd.log)
 	p.w.tape.opened(p)
 	if p.view.Opened(p.w.etcd.rev) {
@@ -152,6 +158,8 @@ func (w *world) lateOne() bool {
 	second := p.flight != nil && p.flight.seq == f.seq
 	switch {
 	case p.seed != f.seed || f.sweep || !second && f.err != nil || !w.luck.chance(4):
+	case p.tells(f):
+		p.learn()
 	case second: // it comes before the first one, which then is not heard
 		p.flight = f
 	default:
@@ -252,7 +260,7 @@ func (p *proc) tidy() bool {
 		p.tidying = nil
 		busy := p.cand.Busy() || p.cand.Unaware(&p.view, v.Path.Mod)
 		for _, txn := range Sweep(path, &v, p.listed, p.cand.Owns, busy, p.w.may(deny) && p.w.luck.chance(4)) {
-			p.tidying = append(p.tidying, &flight{from: p.slot(), seed: p.seed, txn: txn, sweep: true})
+			p.tidying = append(p.tidying, &flight{from: p.slot(), seed: p.seed, txn: txn, sweep: true, sent: p.backs()})
 		}
 		return true
 	}
@@ -271,7 +279,7 @@ func (p *proc) tidy() bool {
 }
 
 func describe(in Input) string {
-	names := [...]string{"enter", "leave", "set", "seen", "answer", "expired", "rested", "overdue", "woke"}
+	names := [...]string{"enter", "leave", "set", "seen", "answer", "expired", "rested", "overdue", "woke", "went back"}
 	switch in.What {
 	case Enter, Set:
 		return names[in.What] + " " + in.Data

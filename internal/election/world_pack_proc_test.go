@@ -8,7 +8,12 @@ func (k *packer) proc(p *proc) {
 	k.bools(
 		p.pathOpen, p.sleeping, p.wants, p.guarded, p.working, p.overdue, p.flight != nil, p.listing != nil,
 		p.believing, p.believing && p.lapsed == p.token, p.denied != 0 && p.denied == p.cand.key.Create, p.handled(), p.held,
+		p.stale, p.unaware, p.flight != nil && p.flight.back == p.w.backs,
 	)
+	k.left(p.barred)
+	if p.w.may(goBack) {
+		k.rev(p.known)
+	}
 	k.data(p.data)
 	k.number(len(p.reads))
 	for _, s := range p.reads {
@@ -147,7 +152,7 @@ func (k *packer) flight(f *flight) {
 		p := k.w.procs[f.from]
 		heard = p.seed == f.seed && p.cand.seq == f.seq && p.cand.asked != Idle
 	}
-	k.bools(f.sweep, f.gap, f.applied, heard, f.applied && f.res.ok, f.err != nil)
+	k.bools(f.sweep, f.gap, f.applied, heard, f.applied && f.res.ok, f.err != nil, f.sent == k.w.backs)
 	if f.applied {
 		k.rev(f.res.rev)
 		k.changes(f.res.read)
@@ -202,7 +207,7 @@ func (k *packer) holding(p *proc) {
 		for _, r := range p.renewals {
 			if r.lease == l.ID {
 				k.byte(byte(1 + r.stage))
-				k.bools(r.gone)
+				k.bools(r.gone, r.back == p.w.backs)
 				k.raft(r.acked)
 				k.raft(r.verified)
 				k.raft(l.acked)
@@ -217,5 +222,6 @@ func (k *packer) holding(p *proc) {
 		k.left(g.sent + ttl)
 		k.raft(g.before)
 		k.lease(g.id)
+		k.bools(g.back == p.w.backs)
 	}
 }

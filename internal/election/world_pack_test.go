@@ -50,6 +50,7 @@ func (k *packer) pack(w *world) {
 	for _, n := range w.left.of {
 		k.byte(byte(n))
 	}
+	k.backup()
 	k.byte(byte(w.left.all))
 	k.rev(w.etcd.rev)
 	k.stored(w.etcd.keys)
@@ -120,7 +121,24 @@ func (k *packer) bools(all ...bool) {
 	}
 }
 
-func (k *packer) rev(r int64) { k.revs = append(k.revs, r) }
+// rev packs a revision: the number itself where etcd may go back or has, since then new ones are not larger than all there are.
+func (k *packer) rev(r int64) {
+	if k.w.backs > 0 || k.w.may(goBack) {
+		k.byte(byte(r))
+		return
+	}
+	k.revs = append(k.revs, r)
+}
+
+// backup packs what etcd may go back to.
+func (k *packer) backup() {
+	if k.bools(k.w.saved != nil, k.w.backs > 0); k.w.saved == nil || !k.w.may(goBack) {
+		return
+	}
+	k.rev(k.w.saved.etcd.rev)
+	k.stored(k.w.saved.etcd.keys)
+	k.seed(k.w.saved.mirror)
+}
 
 // ranks writes the revisions, each as its rank among all that there are.
 func (k *packer) ranks() {
@@ -299,6 +317,9 @@ func (k *packer) laws() {
 func (k *packer) lifetimes() {
 	for _, id := range k.leases {
 		k.byte(k.holder(id))
+		if s := k.w.saved; s != nil && k.w.may(goBack) {
+			k.bools(s.etcd.granted(id))
+		}
 		if l := k.w.life(id); l != nil {
 			k.byte(1)
 			k.left(l.until)

@@ -28,6 +28,9 @@ type world struct {
 	lives []lifetime
 	procs []*proc
 	late  []*flight // transactions that nobody waits for any more
+	saved *backup   // what etcd goes back to, nil for nothing at all
+	gone  []store   // etcd before it went back, each time
+	backs int       // how often it did
 	count int       // numbers leases and processes
 
 	lag     int  // revisions that a watch may be late: 0 for any number, or atOnce
@@ -95,6 +98,11 @@ type proc struct {
 	lapsed    int64 // token of the term in which belief has run out
 	denied    int64 // token of the term whose handover was denied
 
+	stale   bool          // what it knows is of an etcd that has gone back since, and it has not found out
+	unaware bool          // it did not know that etcd had ever been further when that went back
+	known   int64         // the latest revision that it has heard of
+	barred  time.Duration // it gets no lease before
+
 	raft     uint64
 	granting granting
 	renewals []renewing
@@ -119,7 +127,9 @@ type flight struct {
 	txn     Txn
 	sweep   bool
 	gap     bool // a handover of the term was denied to the process
+	sent    int  // how often etcd had gone back, as far as who sent it knew
 	applied bool
+	back    int // and when it was applied
 	res     result
 	err     error
 }
@@ -137,7 +147,7 @@ func newWorld(l luck, t *tape) *world {
 
 // newProc starts a process. The generation tells it from earlier ones with the same id.
 func (w *world) newProc(id, generation string) *proc {
-	p := &proc{w: w, id: id, seed: id + generation, alive: true, raft: w.raft}
+	p := &proc{w: w, id: id, seed: id + generation, alive: true, raft: w.raft, unaware: w.backs > 0}
 	p.cand = NewCandidate(path, p.seed, grace)
 	p.data = Join(id, "0")
 	p.reopen()
@@ -170,6 +180,7 @@ func (w *world) snapshot() snapshot {
 func (p *proc) step(in Input) {
 	w := p.w
 	in.At, in.View, in.Holding = w.now, &p.view, &p.hold
+	p.hear(max(p.view.Revision, p.view.PathRevision, in.Reply.Revision))
 	if w.tracing {
 		w.logf("%s %s", p.id, describe(in))
 	}
@@ -193,7 +204,7 @@ func (p *proc) do(a Action) {
 	w.tape.did(p, a)
 	switch a.Do {
 	case Ask:
-		f := &flight{from: p.slot(), seed: p.seed, seq: a.Seq, kind: a.Kind, txn: a.Txn}
+		f := &flight{from: p.slot(), seed: p.seed, seq: a.Seq, kind: a.Kind, txn: a.Txn, sent: p.backs()}
 		f.gap = p.denied != 0 && p.denied == p.cand.Key().Create
 		p.checkAsk(f)
 		p.flight = f
@@ -201,7 +212,9 @@ func (p *proc) do(a Action) {
 	case Select:
 		p.checkSelect(a)
 		p.believing, p.token, p.working = true, a.Token, p.guarded
-		w.selected = a.Token
+		if !p.stale {
+			w.selected = a.Token
+		}
 	case Deselect:
 		p.checkDeselect(a)
 		p.believing = false
@@ -231,7 +244,7 @@ func (p *proc) prune() {
 func (w *world) apply(sent *flight) *flight {
 	f := *sent
 	before, rev := w.etcd.keys, w.etcd.rev
-	f.applied = true
+	f.applied, f.back = true, w.backs
 	f.res, f.err = w.etcd.txn(f.txn)
 	w.logf("etcd: %s of %s: ok=%v rev=%d %v", f.kind, f.seed, f.res.ok, f.res.rev, f.err)
 	w.cover("%s %v %v", f.kind, f.res.ok, f.err)
@@ -247,6 +260,10 @@ func (w *world) apply(sent *flight) *flight {
 // answer gives the candidate the reply to its transaction.
 func (p *proc) answer() {
 	f := p.flight
+	if p.tells(f) {
+		p.learn()
+		return
+	}
 	p.flight = nil
 	reply := Reply{Seq: f.seq, Revision: f.res.rev}
 	switch {

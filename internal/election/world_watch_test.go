@@ -2,9 +2,13 @@ package election
 
 // watch delivers the next revision that changed a key below PATH.
 func (p *proc) watch() bool {
+	if p.stale {
+		return false // it waits for a revision later than all that it knows
+	}
 	for log := p.w.etcd.log; p.watched < len(log); {
 		c := log[p.watched]
 		p.watched++
+		p.hear(c.rev)
 		if changes := about(c, func(name string) bool { return name != path }); len(changes) > 0 {
 			p.w.logf("%s watch: revision %d", p.id, c.rev)
 			p.view.Apply(path, c.rev, changes)
@@ -17,9 +21,13 @@ func (p *proc) watch() bool {
 
 // watchPath delivers the next change of PATH.
 func (p *proc) watchPath() bool {
+	if p.stale {
+		return false
+	}
 	for log := p.w.etcd.log; p.pathOpen && p.pathSeen < len(log); {
 		c := log[p.pathSeen]
 		p.pathSeen++
+		p.hear(c.rev)
 		if changes := about(c, func(name string) bool { return name == path }); len(changes) > 0 {
 			p.w.logf("%s path watch: revision %d", p.id, c.rev)
 			p.view.ApplyPath(c.rev, changes[0])
@@ -41,7 +49,7 @@ func about(c commit, which func(name string) bool) (out []Change) {
 
 // openPath begins to watch PATH, and reads.
 func (p *proc) openPath() bool {
-	if p.pathOpen || !p.cand.NeedsPath(&p.view) {
+	if p.pathOpen || p.stale || !p.cand.NeedsPath(&p.view) {
 		return false
 	}
 	p.pathOpen, p.pathSeen = true, len(p.w.etcd.log)

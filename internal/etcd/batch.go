@@ -18,8 +18,14 @@ type Batches struct {
 	host     Host
 	queue    []transaction
 	underWay int
-	batches  chan []transaction // for senders that wait
-	spare    chan struct{}      // holds one for each of them
+	batches  chan batch    // for senders that wait
+	spare    chan struct{} // holds one for each of them
+}
+
+// batch is what travels together, and what was known of etcd when it was sent.
+type batch struct {
+	txns []transaction
+	sent mark
 }
 
 // transaction is one of an election, and what to do with its result.
@@ -33,7 +39,7 @@ const spareSenders = 2
 
 // NewBatches gives those of a host.
 func NewBatches(c *Conn, h Host) *Batches {
-	return &Batches{conn: c, host: h, batches: make(chan []transaction), spare: make(chan struct{}, spareSenders)}
+	return &Batches{conn: c, host: h, batches: make(chan batch), spare: make(chan struct{}, spareSenders)}
 }
 
 // Submit sends a transaction of the election at a path, alone or with others, and posts its result.
@@ -45,32 +51,32 @@ func (b *Batches) Submit(path string, txn election.Txn, done func(Result)) {
 // dispatch sends what has queued up, as far as it may.
 func (b *Batches) dispatch() {
 	for len(b.queue) > 0 && b.underWay < requestsUnderWay {
-		batch := b.nextBatch()
+		next := batch{b.nextBatch(), b.conn.past.mark()}
 		b.underWay++
 		select {
-		case b.batches <- batch: // to a sender that waits
+		case b.batches <- next: // to a sender that waits
 		default:
-			b.host.Spawn(func() { b.sender(batch) })
+			b.host.Spawn(func() { b.sender(next) })
 		}
 	}
 }
 
 // sender sends batches. A few senders wait for more when they are done: a new goroutine would have to grow its stack
 // several times on the way down through gRPC, which costs a handover some percent of its time.
-func (b *Batches) sender(batch []transaction) {
+func (b *Batches) sender(next batch) {
 	for {
-		txns := make([]election.Txn, len(batch))
-		for i, o := range batch {
+		txns := make([]election.Txn, len(next.txns))
+		for i, o := range next.txns {
 			txns[i] = o.txn
 		}
-		b.deliver(batch, b.conn.CommitAll(b.host.Context, txns))
+		b.deliver(next, b.conn.CommitAll(b.host.Context, txns))
 		select {
 		case b.spare <- struct{}{}:
 		default:
 			return // enough of them wait
 		}
 		select {
-		case batch = <-b.batches:
+		case next = <-b.batches:
 			<-b.spare
 		case <-b.host.Context.Done():
 			return
@@ -78,11 +84,17 @@ func (b *Batches) sender(batch []transaction) {
 	}
 }
 
-// deliver posts the results of a batch to those who asked for them.
-func (b *Batches) deliver(batch []transaction, results []Result) {
+// deliver posts the results of a batch to those who asked for them. What was sent to an etcd that has gone back since may have been
+// done before that, and may not.
+func (b *Batches) deliver(done batch, results []Result) {
 	b.host.Post(func() {
 		b.underWay--
-		for i, o := range batch {
+		if b.conn.past.isOver(done.sent) {
+			for i := range results {
+				results[i] = Result{Err: ErrBack}
+			}
+		}
+		for i, o := range done.txns {
 			o.done(results[i])
 		}
 		b.dispatch()

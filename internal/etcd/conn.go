@@ -21,6 +21,7 @@ type Conn struct {
 	kv      clientv3.KV      // with the prefix
 	watcher clientv3.Watcher // with the prefix
 	timeout time.Duration
+	past    *history
 }
 
 // New gives a Conn that puts a prefix before every key, and gives each request so much time. It refuses a client that would
@@ -46,7 +47,7 @@ func New(client *clientv3.Client, prefix string, timeout time.Duration) (*Conn, 
 		}
 	}
 	c := &Conn{
-		kv: client.KV, watcher: client.Watcher, prefix: prefix, client: client, timeout: timeout,
+		kv: client.KV, watcher: client.Watcher, prefix: prefix, client: client, timeout: timeout, past: &history{},
 		leases: etcdserverpb.NewLeaseClient(link), watches: etcdserverpb.NewWatchClient(link), rpc: etcdserverpb.NewKVClient(link),
 	}
 	if prefix != "" {

@@ -13,13 +13,14 @@ import (
 	"github.com/samcday/locked/internal/election"
 )
 
-// Grant gets a new lease, for as long as that takes, and posts it. It is proven with one of the paths. Of each attempt that
-// fails it posts the error, and is given the paths to prove the next one with: without any it gives up.
-func (l *Leases) Grant(ttl time.Duration, paths []string, granted func(*election.Lease), failed func(error) (paths []string)) {
+// Grant gets a new lease after a while, for as long as that takes, and posts it. It is proven with one of the paths. Of each
+// attempt that fails it posts the error, and is given the paths to prove the next one with: without any it gives up, and when ctx
+// ends.
+func (l *Leases) Grant(ctx context.Context, ttl, after time.Duration, paths []string, granted func(*election.Lease), failed func(error) (paths []string)) {
 	g := grant{l: l, ttl: ttl, paths: paths}
-	ctx := l.host.Context
 	l.host.Spawn(func() {
-		for attempt := 1; ; attempt++ {
+		clock.Pause(ctx, after)
+		for attempt := 1; ctx.Err() == nil; attempt++ {
 			le, err := g.try(ctx)
 			if err == nil {
 				l.host.Post(func() { granted(le) })
@@ -76,8 +77,10 @@ func (g *grant) try(ctx context.Context) (*election.Lease, error) {
 
 // request asks for the lease. If an earlier request was answered after all, etcd is asked what became of it.
 func (g *grant) request(ctx context.Context) (ttl time.Duration, raftTerm uint64, err error) {
+	sent := g.l.conn.past.mark()
 	resp, err := g.l.conn.leases.LeaseGrant(ctx, &etcdserverpb.LeaseGrantRequest{ID: g.id, TTL: int64(g.ttl / time.Second)})
 	if err == nil {
+		g.l.conn.past.agreed(sent, resp.Header)
 		return time.Duration(resp.TTL) * time.Second, resp.Header.RaftTerm, nil
 	}
 	if err = rpctypes.Error(err); !errors.Is(err, rpctypes.ErrLeaseExist) {

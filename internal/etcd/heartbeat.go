@@ -18,7 +18,6 @@ type heartbeat struct {
 	every    time.Duration // 0 while it stands still
 	revision int64         // of the last beat; 0 if it failed
 	asked    time.Duration // reading of the clock when progress was asked for at that revision
-	highest  int64         // of all beats
 }
 
 const (
@@ -65,8 +64,7 @@ func (all *Watches) beats() {
 	all.beat.revision, all.beat.every = 0, 0
 	all.Pace()
 	if sample != nil {
-		highest := all.beat.highest
-		all.host.Spawn(func() { all.askProgress(sample, highest) })
+		all.host.Spawn(func() { all.askProgress(sample) })
 	}
 }
 
@@ -82,25 +80,26 @@ func (s *stream) laggard(revision int64) *Watch {
 	return nil
 }
 
-// askProgress asks etcd for its revision, which was known to be so high before, and then all streams for their progress.
-func (all *Watches) askProgress(w *Watch, known int64) {
+// askProgress asks etcd for its revision, and then all streams for their progress.
+func (all *Watches) askProgress(w *Watch) {
 	ctx, cancel := context.WithTimeout(all.host.Context, all.conn.timeout)
 	defer cancel()
 	options := []clientv3.OpOption{clientv3.WithCountOnly()}
 	if w.prefix {
 		options = append(options, clientv3.WithPrefix())
 	}
+	sent := all.conn.past.mark()
 	resp, err := all.conn.kv.Get(ctx, w.key, options...)
 	if err != nil {
 		all.host.Log.Debug("revision not read", "key", w.key, "error", err)
 		return
 	}
+	all.conn.read(ctx, w.key, sent, resp.Header)
 	all.host.Post(func() {
-		all.beat.revision, all.beat.asked = resp.Header.Revision, all.host.Clock.Now()
-		all.beat.highest = max(all.beat.highest, resp.Header.Revision)
-		if resp.Header.Revision < known {
-			all.wentBack(all.beat.highest)
+		if all.conn.past.isOver(sent) {
+			return
 		}
+		all.beat.revision, all.beat.asked = resp.Header.Revision, all.host.Clock.Now()
 		for s := range all.open {
 			s.out.Post(progressRequest)
 		}

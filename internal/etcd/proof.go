@@ -28,10 +28,12 @@ var ErrUnproven = errors.New("etcd changed its leader meanwhile")
 func (c *Conn) Agree(ctx context.Context, paths []string) (raftTerm uint64, err error) {
 	err = ErrUnproven // nobody is left who has a use for it
 	for _, path := range paths {
+		sent := c.past.mark()
 		var resp *etcdserverpb.DeleteRangeResponse
 		request := &etcdserverpb.DeleteRangeRequest{Key: []byte(c.prefix + election.ProofKey(path))}
 		resp, err = c.rpc.DeleteRange(clientv3.WithRequireLeader(ctx), request, grpc.WaitForReady(true))
 		if err == nil {
+			c.past.agreed(sent, resp.Header)
 			return resp.Header.RaftTerm, nil
 		}
 		if err = contextError(ctx, err); !errors.Is(err, rpctypes.ErrPermissionDenied) {

@@ -18,10 +18,9 @@ import (
 // It speaks etcd's watch protocol itself: clientv3 spends a goroutine on each watch, and panics (3.7.3, "send on closed
 // channel" in broadcastResponse) when a notice of progress follows upon the cancellation of a watch by the server.
 type Watches struct {
-	conn     *Conn
-	host     Host
-	rely     func() time.Duration
-	wentBack func(revision int64)
+	conn *Conn
+	host Host
+	rely func() time.Duration
 
 	ending   bool
 	current  *stream
@@ -31,10 +30,9 @@ type Watches struct {
 	beat     heartbeat
 }
 
-// NewWatches gives those of a host. It asks for the shortest TTL of those who rely on the watches, 0 if nobody does, and posts the
-// revision that etcd was at if it has gone back.
-func NewWatches(c *Conn, h Host, rely func() (ttl time.Duration), wentBack func(revision int64)) *Watches {
-	all := &Watches{conn: c, host: h, rely: rely, wentBack: wentBack, open: map[*stream]struct{}{}}
+// NewWatches gives those of a host. It asks for the shortest TTL of those who rely on the watches, 0 if nobody does.
+func NewWatches(c *Conn, h Host, rely func() (ttl time.Duration)) *Watches {
+	all := &Watches{conn: c, host: h, rely: rely, open: map[*stream]struct{}{}}
 	all.beat.timer = time.AfterFunc(time.Hour, func() { h.Post(all.beats) })
 	all.beat.timer.Stop()
 	return all
@@ -79,6 +77,7 @@ func (all *Watches) stream() *stream {
 // run opens the stream and hands on what it tells, until it ends.
 func (s *stream) run(ctx context.Context) {
 	defer s.cancel()
+	begun := s.all.conn.past.mark()
 	rpc, err := s.all.conn.watches.Watch(ctx, AnySize)
 	if err == nil {
 		s.all.host.Spawn(func() { s.sendAll(ctx, rpc) })
@@ -86,6 +85,7 @@ func (s *stream) run(ctx context.Context) {
 	for err == nil {
 		var resp *etcdserverpb.WatchResponse
 		if resp, err = rpc.Recv(); err == nil {
+			s.all.conn.past.hear(begun, resp.Header)
 			s.all.host.Post(func() { s.told(resp) })
 		}
 	}

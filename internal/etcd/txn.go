@@ -28,9 +28,15 @@ type Result struct {
 
 // Commit commits one transaction.
 func (c *Conn) Commit(ctx context.Context, txn election.Txn) Result {
+	sent := c.past.mark()
 	resp, err := c.send(ctx, c.request(txn))
-	if err != nil {
+	switch {
+	case err != nil:
 		return Result{Err: err}
+	case !txn.Reads():
+		c.past.agreed(sent, resp.Header)
+	default:
+		c.read(ctx, txn.Then[0].Key, sent, resp.Header)
 	}
 	return c.resultOf(resp.Header.Revision, resp)
 }
@@ -45,7 +51,11 @@ func (c *Conn) CommitAll(ctx context.Context, txns []election.Txn) []Result {
 	for _, t := range txns {
 		all.Success = append(all.Success, nested(c.request(t)))
 	}
+	sent := c.past.mark()
 	resp, err := c.send(ctx, all)
+	if err == nil { // one with others nested in it is never only a read
+		c.past.agreed(sent, resp.Header)
+	}
 	results := make([]Result, len(txns))
 	for i, t := range txns {
 		switch {
@@ -73,11 +83,11 @@ func (c *Conn) send(ctx context.Context, t *etcdserverpb.TxnRequest) (*etcdserve
 var AnySize = grpc.MaxCallRecvMsgSize(math.MaxInt32)
 
 func (c *Conn) resultOf(revision int64, resp *etcdserverpb.TxnResponse) Result {
-	return Result{Succeeded: resp.Succeeded, Revision: revision, Seen: c.read(revision, resp.Responses)}
+	return Result{Succeeded: resp.Succeeded, Revision: revision, Seen: c.seen(revision, resp.Responses)}
 }
 
-// read collects the keys that the ranges of a transaction gave.
-func (c *Conn) read(revision int64, responses []*etcdserverpb.ResponseOp) *Snapshot {
+// seen collects the keys that the ranges of a transaction gave.
+func (c *Conn) seen(revision int64, responses []*etcdserverpb.ResponseOp) *Snapshot {
 	var s *Snapshot
 	for _, r := range responses {
 		kvs := r.GetResponseRange()

@@ -35,6 +35,8 @@ type Arena struct {
 	ends     map[string]int   // cause of a deselect: how often
 	before   election.View    // the election before the revisions below
 	etcd     []revision
+	earlier  map[int64][]string // revision: data of terms, of an etcd that has gone back since
+	backs    int64              // how often it has
 	readFrom int64
 	stop     context.CancelFunc
 	stopped  chan struct{}
@@ -49,7 +51,7 @@ type revision struct {
 // NewArena gives an election without members. Its TTL is that of all who join. Finish has to be called at the end.
 func NewArena(s *Sim, path string, ttl time.Duration) *Arena {
 	a := &Arena{
-		Sim: s, Path: path, TTL: ttl, Beliefs: s.History(path), terms: map[int64]string{}, ends: map[string]int{},
+		Sim: s, Path: path, TTL: ttl, Beliefs: s.History(path), terms: map[int64]string{}, earlier: map[int64][]string{}, ends: map[string]int{},
 		readFrom: 1, stopped: make(chan struct{}),
 	}
 	var ctx context.Context

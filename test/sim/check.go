@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/samcday/locked"
@@ -105,15 +106,21 @@ func (a *Arena) checkTerms() {
 	}
 }
 
+// puts is the data of the terms, by the revision at which it was put.
+func (a *Arena) puts() map[int64][]string {
+	puts := map[int64][]string{a.before.Term.Mod: {a.before.Term.Data}}
+	a.each(func(_, after *election.View, r revision) {
+		if after.Term.Mod == r.number {
+			puts[r.number] = []string{after.Term.Data}
+		}
+	})
+	return puts
+}
+
 // checkEvents checks law 9 on what one member was told.
 func (m *Member) checkEvents() {
 	m.a.T.Helper()
-	puts := map[int64]string{m.a.before.Term.Mod: m.a.before.Term.Data} // revision: data of the term
-	m.a.each(func(_, after *election.View, r revision) {
-		if after.Term.Mod == r.number {
-			puts[r.number] = after.Term.Data
-		}
-	})
+	puts := m.a.puts()
 	selected, last := false, int64(0)
 	for _, e := range m.Heard() {
 		switch e.Kind {
@@ -132,8 +139,13 @@ func (m *Member) checkEvents() {
 				m.a.T.Errorf("law 9: %s heard of revision %d after %d", m.Name, e.Revision, last)
 			}
 			last = e.Revision
-			if e.Kind == locked.EventChange && puts[e.Revision] != election.Join(e.ID, e.Value) {
+			if data := election.Join(e.ID, e.Value); e.Kind == locked.EventChange &&
+				!slices.Contains(puts[e.Revision], data) && !slices.Contains(m.a.earlier[e.Revision], data) {
 				m.a.T.Errorf("law 9: %s heard %v, which never was", m.Name, e)
+			}
+		case locked.EventError:
+			if errors.Is(e.Cause, locked.ErrWentBack) {
+				last = 0
 			}
 		}
 	}

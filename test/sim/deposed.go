@@ -37,6 +37,9 @@ func (d *deposed) pass(ctx context.Context, msg any, apply Apply) (any, error) {
 	if _, read := msg.(*pb.MemberListRequest); read {
 		return apply(ctx)
 	}
+	if m, read := msg.(*pb.RangeRequest); read && m.Serializable {
+		return apply(ctx)
+	}
 	select {
 	case <-d.over:
 	case <-ctx.Done():

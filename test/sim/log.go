@@ -33,6 +33,7 @@ func (b *beliefLog) Handle(_ context.Context, r slog.Record) error {
 	}
 	who, token := attrs["id"].String(), attrs["token"].Int64()
 	b.a.mu.Lock()
+	grown := token + b.a.backs<<40 // tokens begin anew when etcd goes back
 	if r.Message == "selected" {
 		b.a.terms[token] = who
 	} else {
@@ -40,7 +41,7 @@ func (b *beliefLog) Handle(_ context.Context, r slog.Record) error {
 	}
 	b.a.mu.Unlock()
 	if r.Message == "selected" {
-		b.a.Beliefs.Gain(who, token)
+		b.a.Beliefs.Gain(who, grown)
 	} else {
 		b.a.Beliefs.Lose(who)
 	}

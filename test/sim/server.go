@@ -54,7 +54,7 @@ func (s *Sim) enter() (srv *simServer, done func()) {
 // simulated second: its election.
 func (s *Sim) Start() {
 	s.T.Helper()
-	etcd, err := etcdserver.NewServer(serverConfig(s.dir))
+	etcd, err := etcdserver.NewServer(serverConfig(s.dir, s.cluster))
 	if err != nil {
 		s.T.Fatalf("etcd: %v", err)
 	}
@@ -126,12 +126,12 @@ func (s *Sim) Compact() int64 {
 }
 
 // simServerConfig is what etcd runs with by default, on one member without peers.
-func serverConfig(dir string) config.ServerConfig {
+func serverConfig(dir, cluster string) config.ServerConfig {
 	def := embed.NewConfig()
 	urls := types.MustNewURLs([]string{"http://127.0.0.1:1"}) // never opened
 	return config.ServerConfig{
 		Name: "default", DataDir: dir, Logger: zap.NewNop(), Metrics: def.Metrics,
-		ClientURLs: urls, PeerURLs: urls, NewCluster: true, InitialClusterToken: "sim",
+		ClientURLs: urls, PeerURLs: urls, NewCluster: true, InitialClusterToken: "sim" + cluster,
 		InitialPeerURLsMap: types.URLsMap{"default": urls},
 		TickMs:             def.TickMs, ElectionTicks: def.ElectionTicks(), PreVote: def.PreVote,
 		InitialElectionTickAdvance: true, StrictReconfigCheck: true, MaxLearners: def.MaxLearners,

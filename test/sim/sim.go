@@ -36,11 +36,12 @@ func init() { valCtxCh = nil }
 
 // Sim is one simulation: a server, its clients and what was seen of them.
 type Sim struct {
-	T    *testing.T
-	dir  string
-	base time.Time
-	rnd  *rand.Rand
-	dog  *time.Timer
+	T       *testing.T
+	dir     string
+	cluster string // the token of its etcd
+	base    time.Time
+	rnd     *rand.Rand
+	dog     *time.Timer
 
 	mu        sync.Mutex
 	server    *simServer // nil while stopped
