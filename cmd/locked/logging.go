@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/samcday/locked/cmd/internal/supervise"
 	"github.com/samcday/locked/cmd/internal/trouble"
+	"github.com/samcday/locked/internal/logqueue"
 )
 
 // logging is how a command that runs for long tells what it does: on stderr, with slog.
@@ -59,6 +59,17 @@ func (l *logging) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// detached is a logger that keeps nobody waiting: standard error may be a pipe that nobody reads, or a terminal that is held with
+// ^S, and whoever watches over a program must go on then. Flush gives what was logged a moment to arrive, and comes last.
+func (l *logging) detached(w io.Writer) (log *slog.Logger, flush func()) {
+	queue, log := logqueue.New(l.logger(w))
+	return log, func() {
+		moment, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		queue.Close(moment)
+	}
 }
 
 // sparing hands on each kind of failure once a minute: what is tried again and again in an outage is told as often by those who
@@ -112,45 +123,4 @@ func (s sparing) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup does so too.
 func (s sparing) WithGroup(name string) slog.Handler {
 	return sparing{s.Handler.WithGroup(name), s.state}
-}
-
-// detached is a writer that keeps nobody waiting: standard error may be a pipe that nobody reads, or a terminal that is held
-// with ^S, and whoever watches over a program must go on then. What is not taken in time is left out.
-type detached struct {
-	w     io.Writer
-	queue chan func()
-}
-
-func detach(w io.Writer) *detached {
-	d := &detached{w, make(chan func(), 1000)}
-	go func() {
-		for do := range d.queue {
-			do()
-		}
-	}()
-	return d
-}
-
-// Write takes a copy of a line.
-func (d *detached) Write(line []byte) (int, error) {
-	line = bytes.Clone(line)
-	select {
-	case d.queue <- func() { _, _ = d.w.Write(line) }:
-	default:
-	}
-	return len(line), nil
-}
-
-// flush gives what was written a moment to arrive.
-func (d *detached) flush() {
-	done := make(chan struct{})
-	select {
-	case d.queue <- func() { close(done) }:
-	default:
-		return
-	}
-	select {
-	case <-done:
-	case <-time.After(100 * time.Millisecond):
-	}
 }

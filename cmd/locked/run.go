@@ -121,9 +121,8 @@ func (o *runOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stderr := detach(os.Stderr)
-	defer stderr.flush()
-	log := o.log.logger(stderr)
+	log, flush := o.log.detached(os.Stderr)
+	defer flush()
 	var options []locked.Option
 	if o.log.verbose {
 		options = append(options, locked.WithLogger(spare(log)))
