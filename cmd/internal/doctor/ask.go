@@ -8,6 +8,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/cmd/internal/trouble"
 )
 
 // reply is what came of asking one member of etcd how it stands.
@@ -33,7 +35,7 @@ func (x *Examination) ask(ctx context.Context, endpoint string) reply {
 	began := time.Now()
 	s, err := x.Client.Status(limited, endpoint)
 	took := time.Since(began)
-	said, answers := answer(err)
+	said, answers := trouble.Answer(err)
 	switch {
 	case err == nil:
 		return reply{status: s, took: took}

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/trouble"
+	"github.com/samcday/locked/internal/etcd"
 )
 
 // Problem is an error that was explained.
@@ -55,16 +54,16 @@ func (e Etcd) Explain(err error) error {
 	case errors.Is(err, errLearner):
 		return &Problem{Unreachable, fmt.Errorf("%w: an endpoint is a member that does not vote yet: take it out of %s, or promote it",
 			err, endpointsFlag)}
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+	case etcd.Gone(err):
 		return &Problem{Unreachable, fmt.Errorf("%w: it ended before it was used, as etcd or this machine is slow, or somebody has "+
 			"revoked it: try again, with a longer --ttl if it comes again", err)}
-	case forbidden(err):
+	case trouble.Forbidden(err):
 		return &Problem{Refused, err}
-	case refused(err):
+	case trouble.Refused(err):
 		return err
 	}
 	what := fmt.Sprintf("etcd did not answer within %v", e.Timeout)
-	if said, ok := answer(err); ok {
+	if said, ok := trouble.Answer(err); ok {
 		what = "etcd answered " + said
 	}
 	return &Problem{Unreachable, fmt.Errorf("%s: %s: check %s", what, e.Diagnose(), endpointsFlag)}
@@ -72,37 +71,3 @@ func (e Etcd) Explain(err error) error {
 
 // errLearner is what a member answers that is none of the voters.
 var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
-
-// forbidden reports whether etcd has refused who asks, and not what.
-func forbidden(err error) bool {
-	var etcd rpctypes.EtcdError
-	if !errors.As(err, &etcd) {
-		return false
-	}
-	for _, who := range []error{rpctypes.ErrAuthNotEnabled, rpctypes.ErrInvalidAuthMgmt, rpctypes.ErrUserNotFound, rpctypes.ErrRoleNotGranted} {
-		if errors.Is(err, who) {
-			return true
-		}
-	}
-	return etcd.Code() == codes.PermissionDenied || etcd.Code() == codes.Unauthenticated
-}
-
-// refused reports whether etcd itself has answered with the error, and will again.
-func refused(err error) bool {
-	var etcd rpctypes.EtcdError
-	if !errors.As(err, &etcd) || errors.Is(err, rpctypes.ErrTooManyRequests) {
-		return false
-	}
-	switch etcd.Code() {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Unknown, codes.Internal, codes.Aborted:
-		return false
-	}
-	return true
-}
-
-// answer quotes etcd, if it was etcd that answered with the error.
-func answer(err error) (said string, ok bool) {
-	var etcd rpctypes.EtcdError
-	ok = errors.As(err, &etcd)
-	return strconv.Quote(strings.TrimPrefix(etcd.Error(), "etcdserver: ")), ok
-}

@@ -13,6 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked/cmd/internal/trouble"
 	"github.com/samcday/locked/internal/etcd"
 )
 
@@ -83,7 +84,7 @@ func (e Etcd) greet(ctx context.Context, endpoint string) (problem, remedy strin
 	}
 	defer client.Close()
 	s, err := client.Status(ctx, endpoint)
-	_, answers := answer(err)
+	_, answers := trouble.Answer(err)
 	switch {
 	case err == nil && s.Leader == 0:
 		return "it has no leader", "see whether it reaches the others"

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked/cmd/internal/trouble"
 	"github.com/samcday/locked/internal/clock"
 	"github.com/samcday/locked/internal/election"
 )
@@ -21,7 +22,7 @@ func (x *Examination) quorum(ctx context.Context) (Finding, error) {
 	}
 	began := time.Now()
 	err := x.commits(ctx, key)
-	switch said, answers := answer(err); {
+	switch said, answers := trouble.Answer(err); {
 	case err == nil:
 		return Finding{"quorum", "ok", fmt.Sprintf("a leader and a majority have agreed in %v", round(time.Since(began))), ""}, nil
 	case errors.Is(err, rpctypes.ErrNoSpace): // before 3.5.7 and 3.4.20
@@ -70,7 +71,7 @@ func commit(ctx context.Context, client *clientv3.Client, key string) (err error
 		switch {
 		case failure == nil, errors.Is(failure, rpctypes.ErrPermissionDenied):
 			return nil
-		case refused(failure):
+		case trouble.Refused(failure):
 			return failure
 		case err == nil || ctx.Err() == nil: // of an answer and then silence, the answer says more
 			err = failure
