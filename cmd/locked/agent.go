@@ -106,7 +106,7 @@ func (o *agentOptions) run(ctx context.Context, stdout, stderr io.Writer) (err e
 	if o.verbose {
 		level = slog.LevelInfo
 	}
-	o.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	o.Logger = newLogger(stderr, text, level)
 	etcd, endpoints, err := o.etcd(ctx)
 	if err != nil {
 		return unlessInterrupted(ctx, err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -17,45 +16,34 @@ import (
 
 // logging is how a command that runs for long tells what it does: on stderr, with slog.
 type logging struct {
-	format  logFormat
+	format  format
 	verbose bool
-}
-
-type logFormat string
-
-func (f *logFormat) String() string { return string(*f) }
-
-// Type is what the flag's argument is called in help texts.
-func (f *logFormat) Type() string { return "text|json" }
-
-// Set takes the flag's argument.
-func (f *logFormat) Set(s string) error {
-	if s != "text" && s != "json" {
-		return errors.New("must be text or json")
-	}
-	*f = logFormat(s)
-	return nil
 }
 
 // addTo adds --log-format, and -v with what it is said to do.
 func (l *logging) addTo(flags *pflag.FlagSet, verbose string) {
-	l.format = "text"
+	l.format = text
 	flags.Var(&l.format, "log-format", "how to log, on stderr")
 	flags.BoolVarP(&l.verbose, "verbose", "v", false, verbose)
 }
 
 // logger tells warnings, errors and what everybody is told, and the rest too with -v.
 func (l *logging) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: supervise.Notice, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+	if l.verbose {
+		return newLogger(w, l.format, slog.LevelDebug)
+	}
+	return newLogger(w, l.format, supervise.Notice)
+}
+
+// newLogger tells what has a level, or a higher one.
+func newLogger(w io.Writer, f format, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == supervise.Notice {
 			return slog.Any(slog.LevelKey, slog.LevelInfo)
 		}
 		return a
 	}}
-	if l.verbose {
-		options.Level = slog.LevelDebug
-	}
-	if l.format == "json" {
+	if f == jsonForm {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
