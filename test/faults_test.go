@@ -75,55 +75,34 @@ func TestLeaseRevokedUnderWaiter(t *testing.T) {
 	eb.await(locked.EventSelect)
 }
 
-// PATH deleted by hand: the leader steps down with ErrRemoved and begins a new term, which restores PATH; those who wait
-// keep waiting.
-func TestPathDeleted(t *testing.T) {
+// PATH, or the term key, deleted by hand: the leader steps down with ErrRemoved and begins a new term, which restores PATH; those
+// who wait keep waiting.
+func TestDeletedByHand(t *testing.T) {
 	t.Parallel()
-	e := server(t, etcdserver.Config{})
-	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
-	believing(t, a, b)
-	ea, eb := listen(t, a), listen(t, b)
-	start(t, a, b)
-	token := ea.await(locked.EventSelect).Token
-	for range 3 {
-		e.delete("/p")
-		ea.await(locked.EventDeselect, because(locked.ErrRemoved))
-		next := ea.await(locked.EventSelect)
-		if next.Token <= token {
-			t.Error("token", next.Token, "after", token)
-		}
-		token = next.Token
-		e.want("/p", "a:::value of a")
-	}
-	if eb.count(locked.EventSelect) != 0 {
-		t.Error("the other one was elected")
-	}
-	stop(t, a)
-	eb.await(locked.EventSelect)
-}
-
-// The term key deleted by hand: the leader steps down with ErrRemoved and begins a new term.
-func TestTermDeleted(t *testing.T) {
-	t.Parallel()
-	e := server(t, etcdserver.Config{})
-	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
-	believing(t, a, b)
-	ea, eb := listen(t, a), listen(t, b)
-	start(t, a, b)
-	token := ea.await(locked.EventSelect).Token
-	for range 3 {
-		e.delete(string(e.only("/p:::term/").Key))
-		ea.await(locked.EventDeselect, because(locked.ErrRemoved))
-		next := ea.await(locked.EventSelect)
-		if next.Token <= token {
-			t.Error("token", next.Token, "after", token)
-		}
-		token = next.Token
-	}
-	stop(t, a)
-	eb.await(locked.EventSelect)
-	if got := len(e.keys("/p")); got != 2 {
-		t.Errorf("%d keys", got)
+	for what, prefix := range map[string]string{"PATH": "/p", "term key": "/p:::term/"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			e, a, _, ea, eb := rivals(t)
+			token := ea.await(locked.EventSelect).Token
+			for range 3 {
+				e.delete(string(e.keys(prefix)[0].Key))
+				ea.await(locked.EventDeselect, because(locked.ErrRemoved))
+				next := ea.await(locked.EventSelect)
+				if next.Token <= token {
+					t.Error("token", next.Token, "after", token)
+				}
+				token = next.Token
+				e.want("/p", "a:::value of a")
+			}
+			if eb.count(locked.EventSelect) != 0 {
+				t.Error("the other one was elected")
+			}
+			stop(t, a)
+			eb.await(locked.EventSelect)
+			if got := len(e.keys("/p")); got != 2 {
+				t.Errorf("%d keys", got)
+			}
+		})
 	}
 }
 
@@ -144,11 +123,7 @@ func TestQueueKeyDeleted(t *testing.T) {
 // back when it is deleted.
 func TestPathOverwritten(t *testing.T) {
 	t.Parallel()
-	e := server(t, etcdserver.Config{})
-	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
-	believing(t, a, b)
-	ea, eb := listen(t, a), listen(t, b)
-	start(t, a, b)
+	e, a, b, ea, eb := rivals(t)
 	ea.await(locked.EventSelect)
 	e.put("/p", "mine now")
 	ea.await(locked.EventDeselect, because(locked.ErrRemoved))
