@@ -23,7 +23,7 @@ const (
 	hand           // PATH or the term key is deleted by hand
 	foreign        // a stranger puts PATH, or deletes it
 	resync         // a watch begins anew
-	sweep          // an audit
+	sweep          // the removal of what nobody owns
 	faults
 )
 
