@@ -186,22 +186,22 @@ func TestPathTakenForAWhile(t *testing.T) {
 }
 
 // Law 11: an enter that commits after its node was stopped leaves nothing for long, although a sibling keeps the lease alive:
-// the audit resigns for it. TestLaw12NoPhantom has the same with others that wait, or lead.
+// the sweep resigns for it, here below a namespace. TestLaw12NoPhantom has the same with others that wait, or lead.
 func TestEnterCommitsLate(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	client, g := dialGate(t, e)
-	l := lockerOn(t, client)
+	l := lockerOn(t, client, locked.WithNamespace("/ns"))
 	start(t, candidateFor(t, l, "/sibling", "sibling", time.Second))
 	late := candidateFor(t, l, "/p", "late", time.Second)
-	enterLate(t, e, g, late, "/p")
-	eventually(t, "the audit", func() bool { return len(e.keys("/p")) == 0 })
+	enterLate(t, e, g, late, "/ns/p")
+	eventually(t, "the sweep", func() bool { return len(e.keys("/ns/p")) == 0 })
 	if late.IsSelected() {
 		t.Error("selected after the stop")
 	}
 }
 
-// enterLate has the enter of a node commit after the node was stopped, and sees that it puts a key at the path: the audit
+// enterLate has the enter of a node commit after the node was stopped, and sees that it puts a key at the path: the sweep
 // may have removed it by then. If the machine held us up until the lease had ended it is done again.
 func enterLate(t *testing.T, e *etcdServer, g *gate, n *locked.Node, path string) {
 	t.Helper()
