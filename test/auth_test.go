@@ -377,63 +377,53 @@ func selfSigned(t *testing.T) (certFile, keyFile string, client *tls.Config) {
 	return certFile, keyFile, &tls.Config{RootCAs: known, Certificates: []tls.Certificate{pair}}
 }
 
-// A locker with a namespace competes below its prefix: with one of another prefix, or none, under the full path. The audit finds
-// its own keys there, and a term's transactions are below it too.
+// A locker with a namespace competes below its prefix: with one of another prefix, or none, under the full path. The sweep knows
+// its own keys there, and a term's transactions are below it too. That it finds what is nobody's there is in TestEnterCommitsLate.
 func TestNamespace(t *testing.T) {
 	t.Parallel()
-	{
-		{
-			e := server(t, etcdserver.Config{})
-			client, g := dialGate(t, e)
-			l := lockerOn(t, client, locked.WithNamespace("/ns"))
-			audited := candidateFor(t, l, "/audited", "audited", time.Second)
-			heard := listen(t, audited)
-			start(t, audited)
-			heard.await(locked.EventSelect)
-			for range 6 { // more than two audits
-				heard.await(locked.EventRefresh)
-			}
-			if heard.rewind(); heard.count(locked.EventDeselect) > 0 && heard.await(locked.EventDeselect).Cause == locked.ErrRemoved {
-				t.Error("it does not know its own keys")
-			}
-			{
-				late := candidateFor(t, l, "/late", "late", time.Second)
-				enterLate(t, e, g, late, "/ns/late")
-				eventually(t, "the audit", func() bool { return len(e.keys("/ns/late")) == 0 })
-			}
-
-			a, b := candidate(t, l, "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/ns/p", "b")
-			believing(t, a, b)
-			ea, eb := listen(t, a), listen(t, b)
-			start(t, a, b)
-			ea.await(locked.EventSelect)
-			e.want("/ns/p", "a:::value of a")
-			eb.await(locked.EventChange, of("a"))
-			if got, err := l.Elections(t.Context(), "/p"); err != nil || len(got) != 1 || got[0].Path != "/p" {
-				t.Error(got, err)
-			}
-			e.put("/ns/p", "a stranger's")
-			ea.await(locked.EventDeselect, because(locked.ErrRemoved))
-			e.delete("/ns/p")
-			eb.await(locked.EventSelect)
-			awaitQueued(t, l, "/p", "a")
-			if err := l.Transfer(t.Context(), "/p", "a"); err != nil {
-				t.Error(err)
-			}
-			ea.await(locked.EventSelect)
-			stop(t, b)
-			written := errors.New("written")
-			stop(t, a)
-			err := a.Lead(t.Context(), func(ctx context.Context, term *locked.Term) error {
-				if _, err := term.Txn(ctx).Then(clientv3.OpPut("/mine", "x")).Commit(); err != nil {
-					return err
-				}
-				return written
-			})
-			if !errors.Is(err, written) {
-				t.Error(err)
-			}
-			e.want("/ns/mine", "x")
-		}
+	e := server(t, etcdserver.Config{})
+	l := locker(t, e.Endpoint(), locked.WithNamespace("/ns"))
+	swept := candidateFor(t, l, "/swept", "swept", time.Second)
+	heard := listen(t, swept)
+	start(t, swept)
+	heard.await(locked.EventSelect)
+	for range 6 { // more than two sweeps
+		heard.await(locked.EventRefresh)
 	}
+	if heard.rewind(); heard.count(locked.EventDeselect) > 0 && heard.await(locked.EventDeselect).Cause == locked.ErrRemoved {
+		t.Error("it does not know its own keys")
+	}
+
+	a, b := candidate(t, l, "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/ns/p", "b")
+	believing(t, a, b)
+	ea, eb := listen(t, a), listen(t, b)
+	start(t, a, b)
+	ea.await(locked.EventSelect)
+	e.want("/ns/p", "a:::value of a")
+	eb.await(locked.EventChange, of("a"))
+	if got, err := l.Elections(t.Context(), "/p"); err != nil || len(got) != 1 || got[0].Path != "/p" {
+		t.Error(got, err)
+	}
+	e.put("/ns/p", "a stranger's")
+	ea.await(locked.EventDeselect, because(locked.ErrRemoved))
+	e.delete("/ns/p")
+	eb.await(locked.EventSelect)
+	awaitQueued(t, l, "/p", "a")
+	if err := l.Transfer(t.Context(), "/p", "a"); err != nil {
+		t.Error(err)
+	}
+	ea.await(locked.EventSelect)
+	stop(t, b)
+	written := errors.New("written")
+	stop(t, a)
+	err := a.Lead(t.Context(), func(ctx context.Context, term *locked.Term) error {
+		if _, err := term.Txn(ctx).Then(clientv3.OpPut("/mine", "x")).Commit(); err != nil {
+			return err
+		}
+		return written
+	})
+	if !errors.Is(err, written) {
+		t.Error(err)
+	}
+	e.want("/ns/mine", "x")
 }

@@ -20,7 +20,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/election"
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/faultproxy"
 	"github.com/samcday/locked/test/sim"
 )
 
@@ -113,7 +113,7 @@ func strike(c *etcdCluster, victim int, fault leaderFault) {
 	m.Pause()
 	heal := func() {}
 	if fault.cutOff > 0 {
-		heal = cluster.Shut(c.Mesh.Around(victim, true, true)...)
+		heal = faultproxy.Shut(c.Mesh.Around(victim, true, true)...)
 	}
 	time.Sleep(fault.pause)
 	m.Resume()

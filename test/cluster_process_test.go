@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/samcday/locked/internal/server/cluster"
+	"github.com/samcday/locked/internal/server/child"
 )
 
 // The test binary runs itself again as other programs: members of an etcd cluster, and a client. They are processes, so
@@ -38,14 +38,14 @@ func init() {
 	os.Exit(0)
 }
 
-func role(name string) cluster.Command {
-	return cluster.Command{Path: os.Args[0], Args: os.Args[:1], Env: []string{roleVar + "=" + name}, Stderr: os.Stderr}
+func role(name string) child.Command {
+	return child.Command{Path: os.Args[0], Args: os.Args[:1], Env: []string{roleVar + "=" + name}, Stderr: os.Stderr}
 }
 
 // readSettings reads those of this process. Released is called when the test closes its input, or is gone.
 func readSettings(settings any, released func()) error {
 	in := bufio.NewReader(os.Stdin)
-	if err := cluster.Settings(in, settings); err != nil {
+	if err := child.Settings(in, settings); err != nil {
 		return err
 	}
 	go func() {
@@ -57,7 +57,7 @@ func readSettings(settings any, released func()) error {
 
 // process is a run of the test binary in a role. It does not outlive the test, however that ends.
 type process struct {
-	*cluster.Process
+	*child.Process
 	t testing.TB
 
 	mu    sync.Mutex
@@ -68,7 +68,7 @@ func startProcess(t testing.TB, name string, settings any) *process {
 	t.Helper()
 	p := &process{t: t}
 	var err error
-	p.Process, err = cluster.Run(role(name), settings, func(line string) {
+	p.Process, err = child.Run(role(name), settings, func(line string) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.lines = append(p.lines, line)

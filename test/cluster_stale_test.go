@@ -12,8 +12,8 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/election"
-	"github.com/samcday/locked/internal/server/cluster"
 	"github.com/samcday/locked/internal/server/etcdtest"
+	"github.com/samcday/locked/internal/server/faultproxy"
 )
 
 // Law 2 under etcd-io/etcd#20418: before 3.5.28 and 3.6.9 a follower repeats its request for a read index under the same number,
@@ -92,16 +92,16 @@ func staleRound(c *etcdCluster, path string, config func(*clientv3.Config)) (ove
 
 	m := c.Members[victim].Process()
 	toLate, fromLate := c.Mesh.Gate(victim, late), c.Mesh.Gate(late, victim)
-	openToLate := cluster.Shut(toLate)
+	openToLate := faultproxy.Shut(toLate)
 	reading, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go c.Client(late).Get(reading, "read")
 	at(430 * time.Millisecond)
-	openFromLate := cluster.Shut(fromLate)
+	openFromLate := faultproxy.Shut(fromLate)
 	at(570 * time.Millisecond)
 	openToLate()
 	at(640 * time.Millisecond)
-	heal := cluster.Shut(toLate, c.Mesh.Gate(victim, next), c.Mesh.Gate(next, victim))
+	heal := faultproxy.Shut(toLate, c.Mesh.Gate(victim, next), c.Mesh.Gate(next, victim))
 	m.Pause()
 	defer func() { // whatever comes
 		heal()

@@ -75,55 +75,34 @@ func TestLeaseRevokedUnderWaiter(t *testing.T) {
 	eb.await(locked.EventSelect)
 }
 
-// PATH deleted by hand: the leader steps down with ErrRemoved and begins a new term, which restores PATH; those who wait
-// keep waiting.
-func TestPathDeleted(t *testing.T) {
+// PATH, or the term key, deleted by hand: the leader steps down with ErrRemoved and begins a new term, which restores PATH; those
+// who wait keep waiting.
+func TestDeletedByHand(t *testing.T) {
 	t.Parallel()
-	e := server(t, etcdserver.Config{})
-	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
-	believing(t, a, b)
-	ea, eb := listen(t, a), listen(t, b)
-	start(t, a, b)
-	token := ea.await(locked.EventSelect).Token
-	for range 3 {
-		e.delete("/p")
-		ea.await(locked.EventDeselect, because(locked.ErrRemoved))
-		next := ea.await(locked.EventSelect)
-		if next.Token <= token {
-			t.Error("token", next.Token, "after", token)
-		}
-		token = next.Token
-		e.want("/p", "a:::value of a")
-	}
-	if eb.count(locked.EventSelect) != 0 {
-		t.Error("the other one was elected")
-	}
-	stop(t, a)
-	eb.await(locked.EventSelect)
-}
-
-// The term key deleted by hand: the leader steps down with ErrRemoved and begins a new term.
-func TestTermDeleted(t *testing.T) {
-	t.Parallel()
-	e := server(t, etcdserver.Config{})
-	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
-	believing(t, a, b)
-	ea, eb := listen(t, a), listen(t, b)
-	start(t, a, b)
-	token := ea.await(locked.EventSelect).Token
-	for range 3 {
-		e.delete(string(e.only("/p:::term/").Key))
-		ea.await(locked.EventDeselect, because(locked.ErrRemoved))
-		next := ea.await(locked.EventSelect)
-		if next.Token <= token {
-			t.Error("token", next.Token, "after", token)
-		}
-		token = next.Token
-	}
-	stop(t, a)
-	eb.await(locked.EventSelect)
-	if got := len(e.keys("/p")); got != 2 {
-		t.Errorf("%d keys", got)
+	for what, prefix := range map[string]string{"PATH": "/p", "term key": "/p:::term/"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			e, a, _, ea, eb := rivals(t)
+			token := ea.await(locked.EventSelect).Token
+			for range 3 {
+				e.delete(string(e.keys(prefix)[0].Key))
+				ea.await(locked.EventDeselect, because(locked.ErrRemoved))
+				next := ea.await(locked.EventSelect)
+				if next.Token <= token {
+					t.Error("token", next.Token, "after", token)
+				}
+				token = next.Token
+				e.want("/p", "a:::value of a")
+			}
+			if eb.count(locked.EventSelect) != 0 {
+				t.Error("the other one was elected")
+			}
+			stop(t, a)
+			eb.await(locked.EventSelect)
+			if got := len(e.keys("/p")); got != 2 {
+				t.Errorf("%d keys", got)
+			}
+		})
 	}
 }
 
@@ -144,11 +123,7 @@ func TestQueueKeyDeleted(t *testing.T) {
 // back when it is deleted.
 func TestPathOverwritten(t *testing.T) {
 	t.Parallel()
-	e := server(t, etcdserver.Config{})
-	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
-	believing(t, a, b)
-	ea, eb := listen(t, a), listen(t, b)
-	start(t, a, b)
+	e, a, b, ea, eb := rivals(t)
 	ea.await(locked.EventSelect)
 	e.put("/p", "mine now")
 	ea.await(locked.EventDeselect, because(locked.ErrRemoved))
@@ -211,22 +186,22 @@ func TestPathTakenForAWhile(t *testing.T) {
 }
 
 // Law 11: an enter that commits after its node was stopped leaves nothing for long, although a sibling keeps the lease alive:
-// the audit resigns for it. TestLaw12NoPhantom has the same with others that wait, or lead.
+// the sweep resigns for it, here below a namespace. TestLaw12NoPhantom has the same with others that wait, or lead.
 func TestEnterCommitsLate(t *testing.T) {
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	client, g := dialGate(t, e)
-	l := lockerOn(t, client)
+	l := lockerOn(t, client, locked.WithNamespace("/ns"))
 	start(t, candidateFor(t, l, "/sibling", "sibling", time.Second))
 	late := candidateFor(t, l, "/p", "late", time.Second)
-	enterLate(t, e, g, late, "/p")
-	eventually(t, "the audit", func() bool { return len(e.keys("/p")) == 0 })
+	enterLate(t, e, g, late, "/ns/p")
+	eventually(t, "the sweep", func() bool { return len(e.keys("/ns/p")) == 0 })
 	if late.IsSelected() {
 		t.Error("selected after the stop")
 	}
 }
 
-// enterLate has the enter of a node commit after the node was stopped, and sees that it puts a key at the path: the audit
+// enterLate has the enter of a node commit after the node was stopped, and sees that it puts a key at the path: the sweep
 // may have removed it by then. If the machine held us up until the lease had ended it is done again.
 func enterLate(t *testing.T, e *etcdServer, g *gate, n *locked.Node, path string) {
 	t.Helper()

@@ -305,7 +305,7 @@ func TestLaw11NothingIsLeft(t *testing.T) {
 	}
 }
 
-// Law 12: an enter that commits after its node was stopped elects nobody for long: the audit of a sibling's lease finds it.
+// Law 12: an enter that commits after its node was stopped elects nobody for long: the sweep of a sibling's lease finds it.
 func TestLaw12NoPhantom(t *testing.T) {
 	for name, wait := range map[string]bool{"elected": false, "queued": true} {
 		t.Run(name, func(t *testing.T) {

@@ -184,6 +184,17 @@ func candidateFor(t testing.TB, l *locked.Locker, path, id string, ttl time.Dura
 	return node(t, l, path, locked.NodeConfig{ID: id, Value: "value of " + id, TTL: ttl})
 }
 
+// rivals gives an etcd, and two candidates at /p that were started one after the other, each in a locker of its own; and what they hear.
+func rivals(t testing.TB) (e *etcdServer, a, b *locked.Node, ea, eb *listener) {
+	t.Helper()
+	e = server(t, etcdserver.Config{})
+	a, b = candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
+	believing(t, a, b)
+	ea, eb = listen(t, a), listen(t, b)
+	start(t, a, b)
+	return e, a, b, ea, eb
+}
+
 // start starts nodes one after the other.
 func start(t testing.TB, nodes ...*locked.Node) {
 	t.Helper()

@@ -10,39 +10,17 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/server/etcdserver"
-	"github.com/samcday/locked/internal/server/etcdtest"
 	"github.com/samcday/locked/metrics"
 )
 
 func TestMetrics(t *testing.T) {
-	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	l, err := locked.New(s.Endpoint(), locked.WithRequestTimeout(20*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close(t.Context())
+	e := server(t, etcdserver.Config{})
+	l := locker(t, e.Endpoint())
 	const ttl = 20 * time.Second // longer than any hitch of the machine
-	var nodes []*locked.Node
-	for _, id := range []string{"1", "2"} {
-		n, err := l.Node("/a", locked.NodeConfig{ID: id, Value: "v", TTL: ttl})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := n.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		nodes = append(nodes, n)
-	}
-	events := nodes[0].Events(t.Context())
-	for e := range events { // until a renewal was measured
-		if e.Kind == locked.EventRefresh {
-			break
-		}
-	}
+	first, second := candidateFor(t, l, "/a", "1", ttl), candidateFor(t, l, "/a", "2", ttl)
+	events := listen(t, first)
+	start(t, first, second)
+	events.await(locked.EventRefresh) // until a renewal was measured
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(metrics.New(l))
 	want := `
@@ -57,9 +35,7 @@ locked_terms_total 1
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "locked_selected", "locked_terms_total"); err != nil {
 		t.Error(err)
 	}
-	if err := nodes[0].Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	stop(t, first)
 	want = `
 # HELP locked_term_ends_total Terms of nodes of this process that ended, by cause.
 # TYPE locked_term_ends_total counter

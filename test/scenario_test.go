@@ -351,11 +351,7 @@ func TestSetValueOften(t *testing.T) {
 // Stop with a context that has ended gives up belief at once and hands over in the background.
 func TestStopWithoutWaiting(t *testing.T) {
 	t.Parallel()
-	e := server(t, etcdserver.Config{})
-	a, b := candidate(t, locker(t, e.Endpoint()), "/p", "a"), candidate(t, locker(t, e.Endpoint()), "/p", "b")
-	believing(t, a, b)
-	ea, eb := listen(t, a), listen(t, b)
-	start(t, a, b)
+	_, a, b, ea, eb := rivals(t)
 	ea.await(locked.EventSelect)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

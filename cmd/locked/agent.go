@@ -16,6 +16,7 @@ import (
 
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/cmd/internal/agent"
+	"github.com/samcday/locked/cmd/internal/doctor"
 	"github.com/samcday/locked/cmd/internal/span"
 	"github.com/samcday/locked/internal/server/etcdserver"
 )
@@ -105,7 +106,7 @@ func (o *agentOptions) run(ctx context.Context, stdout, stderr io.Writer) (err e
 	if o.verbose {
 		level = slog.LevelInfo
 	}
-	o.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	o.Logger = newLogger(stderr, text, level)
 	etcd, endpoints, err := o.etcd(ctx)
 	if err != nil {
 		return unlessInterrupted(ctx, err)
@@ -147,7 +148,7 @@ func (o *agentOptions) run(ctx context.Context, stdout, stderr io.Writer) (err e
 func (o *agentOptions) warnUnlessAnswered(ctx context.Context, client *clientv3.Client) {
 	limited, cancel := context.WithTimeout(ctx, o.conn.timeout)
 	defer cancel()
-	if err := commit(limited, client, proof); err != nil && ctx.Err() == nil {
+	if err := doctor.Commit(limited, client); err != nil && ctx.Err() == nil {
 		o.Logger.Warn("elections wait for etcd", "cause", o.conn.explain(err))
 	}
 }

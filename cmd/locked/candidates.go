@@ -6,14 +6,13 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/doctor"
 	"github.com/samcday/locked/internal/election"
 )
 
@@ -91,35 +90,12 @@ func (q *question) candidates(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	for _, id := range slices.Sorted(maps.Keys(twins)) {
-		if _, err := fmt.Fprintf(w, "warning: %s: %s\n", sameID(id, twins[id]), ownID); err != nil {
+		if _, err := fmt.Fprintf(w, "warning: %s: %s\n", doctor.SameID(id, twins[id]), doctor.OwnID); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// twins are the ids that several candidates have, each with the nonces of those, from the keys of an election. What one has left
-// behind, and is about to end with its lease, has the same nonce but for a number at its end.
-func twins(keys []*mvccpb.KeyValue) map[string][]string {
-	found := map[string][]string{}
-	for _, kv := range keys {
-		if _, part, nonce := election.ParseKey(string(kv.Key)); part == election.PartTerm || part == election.PartQueue {
-			id, _, _ := election.Split(string(kv.Value))
-			if nonce, _, _ = strings.Cut(nonce, "."); !slices.Contains(found[id], nonce) {
-				found[id] = append(found[id], nonce)
-			}
-		}
-	}
-	maps.DeleteFunc(found, func(_ string, nonces []string) bool { return len(nonces) < 2 })
-	return found
-}
-
-func sameID(id string, nonces []string) string {
-	return fmt.Sprintf("%d candidates have the id %s (nonces %s)", len(nonces), id, strings.Join(nonces, ", "))
-}
-
-// ownID is what to do about candidates with the same id.
-const ownID = "give each process an --id of its own, or none; one that has crashed is there until its lease ends"
 
 // lease is what etcd says of one, in seconds.
 type lease struct{ left, ttl int64 }
@@ -152,5 +128,5 @@ func (q *question) leases(ctx context.Context, client *clientv3.Client) (map[int
 		}
 		found[kv.CreateRevision] = l
 	}
-	return found, twins(resp.Kvs), nil
+	return found, doctor.Twins(resp.Kvs), nil
 }

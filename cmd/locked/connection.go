@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -12,7 +12,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/doctor"
 	"github.com/samcday/locked/cmd/internal/span"
+	"github.com/samcday/locked/cmd/internal/trouble"
 	"github.com/samcday/locked/internal/etcd"
 )
 
@@ -184,7 +186,22 @@ func (c *connection) tls() (*tls.Config, error) {
 	return config, nil
 }
 
-// variables names the two environment variables of a flag, for messages.
-func variables(flag string) string {
-	return fmt.Sprintf("--%s or LOCKED_%s", flag, strings.ToUpper(flag))
+// etcd is what is reached, for whoever looks what is wrong with it.
+func (c *connection) etcd() doctor.Etcd {
+	return doctor.Etcd{Endpoints: c.endpoints, TLS: c.transport, Timeout: c.timeout}
+}
+
+// explain says what to do about an error of the library.
+func (c *connection) explain(err error) error { return c.etcd().Explain(err) }
+
+// trouble says how to find out about trouble with the election at a path, or with those below a prefix.
+func (c *connection) trouble(l *locked.Locker, path string, ttl time.Duration, stake func() string) trouble.Config {
+	asked := path
+	if locked.CheckPath(path) != nil { // it is a prefix: any path will do to see whether there is an answer
+		asked = "locked"
+	}
+	return trouble.Config{Path: path, Diagnose: c.etcd().Diagnose, Stake: stake, Beat: ttl / 2, Probe: func(ctx context.Context) error {
+		_, err := l.Leader(ctx, asked)
+		return err
+	}}
 }

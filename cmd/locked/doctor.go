@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	terminal "golang.org/x/term"
+
+	"github.com/samcday/locked/cmd/internal/doctor"
 )
 
 const doctorHelp = `Doctor looks whether elections can work here: whether each endpoint that was given answers;
@@ -57,43 +59,33 @@ func newDoctorCommand(conn *connection) *cobra.Command {
 	return cmd
 }
 
-// finding is what one check has found out.
-type finding struct {
-	Check  string `json:"check"`
-	Status string `json:"status"` // ok, warn or fail
-	Detail string `json:"detail"`
-	Fix    string `json:"fix,omitempty"`
-}
-
 func (o *doctorOptions) run(ctx context.Context, w io.Writer) error {
-	x := &examination{conn: o.conn, path: o.path, tell: o.printer(w)}
-	var err error
-	if x.client, x.l, err = o.conn.openBoth(); err != nil {
+	client, l, err := o.conn.openBoth()
+	if err != nil {
 		return err
 	}
-	defer x.client.Close()
-	defer x.l.Close(ctx) // it has no nodes that could fail to stop
-	if err := x.checkPath(); err != nil {
+	defer client.Close()
+	defer l.Close(ctx) // it has no nodes that could fail to stop
+	x := &doctor.Examination{Etcd: o.conn.etcd(), Client: client, Locker: l, Path: o.path, Tell: o.printer(w)}
+	failed, err := x.Run(ctx)
+	if err != nil {
 		return err
 	}
-	if err := x.run(ctx); err != nil {
-		return err
-	}
-	if x.failed > 0 {
-		return &exitError{exitNo, silent{fmt.Errorf("%d checks have failed", x.failed)}}
+	if failed > 0 {
+		return &exitError{exitNo, silent{fmt.Errorf("%d checks have failed", failed)}}
 	}
 	return nil
 }
 
 // printer tells findings as they come. Colours are for terminals whose user has not said NO_COLOR.
-func (o *doctorOptions) printer(w io.Writer) func(finding) error {
+func (o *doctorOptions) printer(w io.Writer) func(doctor.Finding) error {
 	colours := map[string]string{"ok": "32", "warn": "33", "fail": "31"}
 	f, isFile := w.(*os.File)
 	if !isFile || !terminal.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" {
 		colours = nil
 	}
 	fix := ""
-	return func(f finding) error {
+	return func(f doctor.Finding) error {
 		if o.format == jsonForm {
 			return printJSON(w, f)
 		}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/samcday/locked"
+	"github.com/samcday/locked/cmd/internal/doctor"
 )
 
 // The exit codes of all commands. From 64 on they are those of sysexits.h, which systemd knows by name and other programs
@@ -44,6 +45,10 @@ var exitMeanings = []struct {
 	{exitCannotRun, "run: CMD cannot be executed"},
 	{exitNoCommand, "run: CMD was not found"},
 	{exitInterrupted, "interrupted before there was an answer"},
+}
+
+var problemCodes = map[doctor.Kind]int{
+	doctor.Unreachable: exitUnreachable, doctor.Refused: exitRefused, doctor.Unfit: exitUsage,
 }
 
 // exitHelp is the table of exit codes for the help text.
@@ -82,12 +87,15 @@ func usagef(format string, args ...any) error {
 // exitCode maps what a command returned to the code that the process ends with.
 func exitCode(err error) int {
 	var coded *exitError
+	var problem *doctor.Problem
 	var config *locked.ConfigError
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE):
 		return exitDone
 	case errors.As(err, &coded):
 		return coded.code
+	case errors.As(err, &problem):
+		return problemCodes[problem.Kind]
 	case errors.As(err, &config):
 		return exitUsage
 	case errors.Is(err, locked.ErrNoLeader):

@@ -17,9 +17,9 @@ func newGuardCommand() *cobra.Command {
 		Hidden: true,
 		Args:   onePath,
 		RunE: func(_ *cobra.Command, args []string) error {
-			stderr := detach(os.Stderr)
-			defer stderr.flush()
-			if err := guard.Main(log.logger(stderr).With("path", args[0])); err != nil {
+			detached, flush := log.detached(os.Stderr)
+			defer flush()
+			if err := guard.Main(detached.With("path", args[0])); err != nil {
 				return usagef("%w: see locked run --help", err)
 			}
 			return nil

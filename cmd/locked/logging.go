@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -13,52 +11,53 @@ import (
 
 	"github.com/samcday/locked/cmd/internal/supervise"
 	"github.com/samcday/locked/cmd/internal/trouble"
+	"github.com/samcday/locked/internal/logqueue"
 )
 
 // logging is how a command that runs for long tells what it does: on stderr, with slog.
 type logging struct {
-	format  logFormat
+	format  format
 	verbose bool
-}
-
-type logFormat string
-
-func (f *logFormat) String() string { return string(*f) }
-
-// Type is what the flag's argument is called in help texts.
-func (f *logFormat) Type() string { return "text|json" }
-
-// Set takes the flag's argument.
-func (f *logFormat) Set(s string) error {
-	if s != "text" && s != "json" {
-		return errors.New("must be text or json")
-	}
-	*f = logFormat(s)
-	return nil
 }
 
 // addTo adds --log-format, and -v with what it is said to do.
 func (l *logging) addTo(flags *pflag.FlagSet, verbose string) {
-	l.format = "text"
+	l.format = text
 	flags.Var(&l.format, "log-format", "how to log, on stderr")
 	flags.BoolVarP(&l.verbose, "verbose", "v", false, verbose)
 }
 
 // logger tells warnings, errors and what everybody is told, and the rest too with -v.
 func (l *logging) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: supervise.Notice, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+	if l.verbose {
+		return newLogger(w, l.format, slog.LevelDebug)
+	}
+	return newLogger(w, l.format, supervise.Notice)
+}
+
+// newLogger tells what has a level, or a higher one.
+func newLogger(w io.Writer, f format, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == supervise.Notice {
 			return slog.Any(slog.LevelKey, slog.LevelInfo)
 		}
 		return a
 	}}
-	if l.verbose {
-		options.Level = slog.LevelDebug
-	}
-	if l.format == "json" {
+	if f == jsonForm {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// detached is a logger that keeps nobody waiting: standard error may be a pipe that nobody reads, or a terminal that is held with
+// ^S, and whoever watches over a program must go on then. Flush gives what was logged a moment to arrive, and comes last.
+func (l *logging) detached(w io.Writer) (log *slog.Logger, flush func()) {
+	queue, log := logqueue.New(l.logger(w))
+	return log, func() {
+		moment, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		queue.Close(moment)
+	}
 }
 
 // sparing hands on each kind of failure once a minute: what is tried again and again in an outage is told as often by those who
@@ -112,45 +111,4 @@ func (s sparing) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup does so too.
 func (s sparing) WithGroup(name string) slog.Handler {
 	return sparing{s.Handler.WithGroup(name), s.state}
-}
-
-// detached is a writer that keeps nobody waiting: standard error may be a pipe that nobody reads, or a terminal that is held
-// with ^S, and whoever watches over a program must go on then. What is not taken in time is left out.
-type detached struct {
-	w     io.Writer
-	queue chan func()
-}
-
-func detach(w io.Writer) *detached {
-	d := &detached{w, make(chan func(), 1000)}
-	go func() {
-		for do := range d.queue {
-			do()
-		}
-	}()
-	return d
-}
-
-// Write takes a copy of a line.
-func (d *detached) Write(line []byte) (int, error) {
-	line = bytes.Clone(line)
-	select {
-	case d.queue <- func() { _, _ = d.w.Write(line) }:
-	default:
-	}
-	return len(line), nil
-}
-
-// flush gives what was written a moment to arrive.
-func (d *detached) flush() {
-	done := make(chan struct{})
-	select {
-	case d.queue <- func() { close(done) }:
-	default:
-		return
-	}
-	select {
-	case <-done:
-	case <-time.After(100 * time.Millisecond):
-	}
 }

@@ -13,7 +13,7 @@ import (
 func TestSpare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := spare((&logging{format: "text", verbose: true}).logger(&out)).With("of", "a test")
+		log := spare((&logging{format: text, verbose: true}).logger(&out)).With("of", "a test")
 		for range 90 {
 			for _, path := range []string{"/a", "/b"} {
 				log.Warn("request failed", "path", path, "error", errors.New("connection refused"))

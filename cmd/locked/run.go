@@ -121,9 +121,8 @@ func (o *runOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stderr := detach(os.Stderr)
-	defer stderr.flush()
-	log := o.log.logger(stderr)
+	log, flush := o.log.detached(os.Stderr)
+	defer flush()
 	var options []locked.Option
 	if o.log.verbose {
 		options = append(options, locked.WithLogger(spare(log)))
@@ -136,7 +135,7 @@ func (o *runOptions) run(ctx context.Context) error {
 	cfg := supervise.Config{
 		Locker: l, Path: o.path, Node: o.node, Program: program, Args: o.command, Env: o.conn.environment(o.notSystemd()...), Guard: o.guardCommand(),
 		Wait: o.wait, Try: o.try, Restart: o.restart, Check: o.check, Notify: o.notify, Log: log,
-		Diagnose: o.conn.diagnose,
+		Diagnose: o.conn.etcd().Diagnose,
 	}
 	if cfg.Node.Value, cfg.Value, err = o.value.resolve(ctx, cfg.Env); err != nil {
 		return err

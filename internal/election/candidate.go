@@ -208,7 +208,7 @@ func (c *Candidate) answered(r Reply) {
 			c.gap = c.heir
 		}
 	case r.Result == Denied && kind == Read && c.place == Nowhere && !c.want:
-		c.forget() // what cannot be read cannot be found out: if anything was put, the audit finds it
+		c.forget() // what cannot be read cannot be found out: if anything was put, the sweep finds it
 		c.doubt = false
 	case r.Result == Denied && !r.Doubt:
 		c.pause = true

@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/cmd/internal/guard"
 	"github.com/samcday/locked/cmd/internal/trouble"
@@ -92,15 +90,7 @@ func (r *Run) Do(ctx context.Context) (guard.Result, error) {
 
 // final reports whether an error would only come again.
 func final(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
-		return true
-	}
-	for _, passing := range []error{nil, ErrLost, ErrNoGuard, locked.ErrUnreachable, rpctypes.ErrNoSpace, rpctypes.ErrLeaseNotFound} {
-		if errors.Is(err, passing) {
-			return false
-		}
-	}
-	return true
+	return ctx.Err() != nil || err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrNoGuard) && !trouble.Passing(err)
 }
 
 // compete is one candidacy, up to the end of a program that nobody but itself has ended, if there is no reason to end before.

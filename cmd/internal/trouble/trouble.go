@@ -1,6 +1,6 @@
 // Package trouble tells people of what goes wrong with an election: of an etcd that cannot be reached when that begins, why,
 // and what is at stake, then once a minute, and when it is over; and of any other error once a minute. What comes in may be as
-// many errors as attempts were made, or one.
+// many errors as attempts were made, or one. It also tells the kinds of errors apart, for all of the command.
 package trouble
 
 import (
@@ -9,12 +9,7 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/samcday/locked"
-	"github.com/samcday/locked/internal/etcd"
 )
 
 // Every is how often trouble that lasts is told of.
@@ -154,24 +149,6 @@ func (t *Teller) take(ctx context.Context, e locked.Event) {
 		}
 		t.Tell(e)
 	}
-}
-
-// Unreached reports whether an error says that etcd did not answer, or has no majority.
-func Unreached(err error) bool {
-	if errors.Is(err, locked.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
-		return true
-	}
-	switch status.Code(etcd.Plain(err)) {
-	case codes.Unavailable, codes.DeadlineExceeded:
-		return true
-	}
-	return false
-}
-
-// answered reports whether etcd has answered with that.
-func answered(err error) bool {
-	var said rpctypes.EtcdError
-	return err == nil || errors.Is(err, locked.ErrNoLeader) || errors.As(err, &said) && !Unreached(err)
 }
 
 func (t *Teller) suspect(ctx context.Context, err error) {

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -18,22 +18,22 @@ import (
 )
 
 // note remembers the version of a member that has told it.
-func (x *examination) note(s reply) {
+func (x *Examination) note(s reply) {
 	if s.status != nil {
 		x.versions[s.status.Version] = true
 	}
 }
 
 // endpoints asks each endpoint that was given, also those that the client would not need.
-func (x *examination) endpoints(ctx context.Context) []finding {
-	list := x.client.Endpoints()
+func (x *Examination) endpoints(ctx context.Context) []Finding {
+	list := x.Client.Endpoints()
 	told := make([]reply, len(list))
 	var asked sync.WaitGroup
 	for i, endpoint := range list {
 		asked.Go(func() { told[i] = x.ask(ctx, endpoint) })
 	}
 	asked.Wait()
-	out := make([]finding, len(list))
+	out := make([]Finding, len(list))
 	for i, s := range told {
 		x.note(s)
 		out[i] = endpointFinding(list[i], s)
@@ -41,35 +41,35 @@ func (x *examination) endpoints(ctx context.Context) []finding {
 	return out
 }
 
-func endpointFinding(endpoint string, s reply) finding {
+func endpointFinding(endpoint string, s reply) Finding {
 	switch {
 	case s.problem == "":
-		return finding{"endpoint", "ok", endpoint + " " + s.answer(), ""}
+		return Finding{"endpoint", "ok", endpoint + " " + s.answer(), ""}
 	case s.answers:
-		return finding{"endpoint", "fail", endpoint + ": " + s.problem, s.remedy}
+		return Finding{"endpoint", "fail", endpoint + ": " + s.problem, s.remedy}
 	}
 	if s.remedy == "" {
 		s.remedy = "see whether it runs"
 	}
-	return finding{"endpoint", "fail", endpoint + ": " + s.problem, s.remedy + ", or take it out of " + variables("endpoints")}
+	return Finding{"endpoint", "fail", endpoint + ": " + s.problem, s.remedy + ", or take it out of " + endpointsFlag}
 }
 
 // cluster looks at the members, as a majority or, without one, any of them knows them; and at all versions that were told.
-func (x *examination) cluster(ctx context.Context, quorum bool) []finding {
-	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
+func (x *Examination) cluster(ctx context.Context, quorum bool) []Finding {
+	limited, cancel := context.WithTimeout(ctx, x.Etcd.Timeout)
 	defer cancel()
 	var options []clientv3.OpOption
 	if !quorum {
 		options = append(options, clientv3.WithSerializable())
 	}
-	var out []finding
-	switch resp, err := x.client.MemberList(limited, options...); {
+	var out []Finding
+	switch resp, err := x.Client.MemberList(limited, options...); {
 	case err == nil:
 		out = x.members(ctx, resp.Members)
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		out = []finding{{"members", "ok", "root alone is told of them", ""}}
+		out = []Finding{{"members", "ok", "root alone is told of them", ""}}
 	case quorum:
-		out = []finding{{"members", "fail", "not listed: " + x.conn.explain(err).Error(), ""}}
+		out = []Finding{{"members", "fail", "not listed: " + x.Etcd.Explain(err).Error(), ""}}
 	}
 	for _, v := range slices.Sorted(maps.Keys(x.versions)) {
 		out = append(out, versionFindings(v)...)
@@ -78,11 +78,11 @@ func (x *examination) cluster(ctx context.Context, quorum bool) []finding {
 }
 
 // members asks each member how it stands, at the first of its URLs that answers.
-func (x *examination) members(ctx context.Context, list []*etcdserverpb.Member) []finding {
-	var out []finding
+func (x *Examination) members(ctx context.Context, list []*etcdserverpb.Member) []Finding {
+	var out []Finding
 	leaders, learners := map[uint64]bool{}, 0
 	for _, m := range list {
-		f := finding{Check: "member", Status: "fail", Detail: fmt.Sprintf("%s does not answer", m.Name), Fix: "see whether it runs"}
+		f := Finding{Check: "member", Status: "fail", Detail: fmt.Sprintf("%s does not answer", m.Name), Fix: "see whether it runs"}
 		if len(m.ClientURLs) == 0 {
 			f.Detail, f.Fix = fmt.Sprintf("%x has not started yet", m.ID), "start it, or remove it from the cluster"
 		}
@@ -110,17 +110,17 @@ func (x *examination) members(ctx context.Context, list []*etcdserverpb.Member) 
 	}
 	switch voters := len(list) - learners; {
 	case len(leaders) > 1:
-		out = append(out, finding{"leader", "warn", "the members name different leaders", "wait a second, and ask again"})
+		out = append(out, Finding{"leader", "warn", "the members name different leaders", "wait a second, and ask again"})
 	case voters == 1:
-		out = append(out, finding{"members", "warn", "there is only one: when it is down nobody can be elected", "run three"})
+		out = append(out, Finding{"members", "warn", "there is only one: when it is down nobody can be elected", "run three"})
 	case voters%2 == 0:
-		out = append(out, finding{"members", "warn", fmt.Sprintf("%d vote: that bears no more failures than %d would", voters, voters-1), "run an odd number"})
+		out = append(out, Finding{"members", "warn", fmt.Sprintf("%d vote: that bears no more failures than %d would", voters, voters-1), "run an odd number"})
 	}
 	return out
 }
 
-func memberFinding(m *etcdserverpb.Member, url string, told reply) finding {
-	f := finding{"member", "ok", fmt.Sprintf("%s at %s %s", m.Name, url, told.answer()), ""}
+func memberFinding(m *etcdserverpb.Member, url string, told reply) Finding {
+	f := Finding{"member", "ok", fmt.Sprintf("%s at %s %s", m.Name, url, told.answer()), ""}
 	s := told.status
 	if s == nil {
 		return f
@@ -147,11 +147,11 @@ func memberFinding(m *etcdserverpb.Member, url string, told reply) finding {
 }
 
 // versionFindings tells what is known of a version, however many members have it.
-func versionFindings(version string) []finding {
+func versionFindings(version string) []Finding {
 	faults, take := etcd.Faults(version)
-	out := make([]finding, len(faults))
+	out := make([]Finding, len(faults))
 	for i, f := range faults {
-		out[i] = finding{"version", "warn", fmt.Sprintf("etcd %s: %s: %s", version, f.What, f.Means), "take " + take + " or later"}
+		out[i] = Finding{"version", "warn", fmt.Sprintf("etcd %s: %s: %s", version, f.What, f.Means), "take " + take + " or later"}
 		if f.Serious {
 			out[i].Status = "fail"
 		}

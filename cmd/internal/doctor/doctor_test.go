@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/samcday/locked"
+	"github.com/samcday/locked/internal/etcd"
 	"github.com/samcday/locked/internal/server/etcdserver"
 )
 
@@ -34,6 +36,24 @@ func (o *older) MemberList(ctx context.Context, opts ...clientv3.OpOption) (*cli
 		return nil, o.list
 	}
 	return o.Cluster.MemberList(ctx, opts...)
+}
+
+// open makes a client, and a Locker on it.
+func open(t *testing.T, e Etcd) (*clientv3.Client, *locked.Locker) {
+	t.Helper()
+	config, err := etcd.Config(e.Endpoints, e.Timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := clientv3.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := locked.NewFromClient(client, locked.WithRequestTimeout(e.Timeout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, l
 }
 
 // The doctor says what is known of each version once, and that root alone is told something is no fault.
@@ -81,27 +101,23 @@ ok quorum `, "fail member locked at "},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			conn := newConnection()
-			conn.endpoints, conn.timeout = s.Endpoint()+","+s.Endpoint(), time.Minute
-			conn.lookup = func(string) (string, bool) { return "", false }
-			client, l, err := conn.openBoth()
-			if err != nil {
-				t.Fatal(err)
-			}
+			given := Etcd{Endpoints: s.Endpoint() + "," + s.Endpoint(), Timeout: time.Minute}
+			client, l := open(t, given)
 			defer client.Close()
 			defer l.Close(t.Context())
 			test.etcd.Maintenance, test.etcd.Cluster = client.Maintenance, client.Cluster
 			client.Maintenance, client.Cluster = &test.etcd, &test.etcd
 			var told strings.Builder
-			x := &examination{conn: conn, client: client, l: l, tell: func(f finding) error {
+			x := &Examination{Etcd: given, Client: client, Locker: l, Tell: func(f Finding) error {
 				told.WriteString(f.Status + " " + f.Check + " " + f.Detail + " → " + f.Fix + "\n")
 				return nil
 			}}
-			if err := x.run(t.Context()); err != nil {
+			failed, err := x.Run(t.Context())
+			if err != nil {
 				t.Error(err)
 			}
-			if x.failed != test.failed {
-				t.Errorf("%d have failed, want %d", x.failed, test.failed)
+			if failed != test.failed {
+				t.Errorf("%d have failed, want %d", failed, test.failed)
 			}
 			for _, words := range test.once {
 				if n := strings.Count(told.String(), words); n != 1 {

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/samcday/locked/cmd/internal/trouble"
 )
 
 // reply is what came of asking one member of etcd how it stands.
@@ -22,8 +24,8 @@ type reply struct {
 }
 
 // ask asks one member of etcd how it stands.
-func (x *examination) ask(ctx context.Context, endpoint string) reply {
-	limited, cancel := context.WithTimeout(ctx, x.conn.timeout)
+func (x *Examination) ask(ctx context.Context, endpoint string) reply {
+	limited, cancel := context.WithTimeout(ctx, x.Etcd.Timeout)
 	defer cancel()
 	conn, err := dial(limited, endpoint)
 	if err != nil {
@@ -31,20 +33,20 @@ func (x *examination) ask(ctx context.Context, endpoint string) reply {
 	}
 	_ = conn.Close()
 	began := time.Now()
-	s, err := x.client.Status(limited, endpoint)
+	s, err := x.Client.Status(limited, endpoint)
 	took := time.Since(began)
-	said, answers := answer(err)
+	said, answers := trouble.Answer(err)
 	switch {
 	case err == nil:
 		return reply{status: s, took: took}
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		return reply{took: took, secret: true}
 	case errors.Is(err, rpctypes.ErrUserEmpty):
-		return reply{problem: "it asks for a user", remedy: "give " + variables("user"), answers: true}
+		return reply{problem: "it asks for a user", remedy: "give " + userFlag, answers: true}
 	case answers:
 		return reply{problem: "it answers " + said, remedy: "see its log", answers: true}
 	}
-	problem, remedy := x.conn.probe(ctx, endpoint)
+	problem, remedy := x.Etcd.probe(ctx, endpoint)
 	return reply{problem: problem, remedy: remedy}
 }
 
