@@ -36,7 +36,8 @@ var (
 	ErrTransferred = errors.New("locked: leadership was transferred")
 	// ErrStopped says that the node was stopped.
 	ErrStopped = errors.New("locked: the node was stopped")
-	// ErrRemoved says that the node's keys were deleted or overwritten, or its lease revoked, by somebody else.
+	// ErrRemoved says that the node's keys were deleted or overwritten, or its lease revoked, by somebody else, or that etcd has
+	// gone back: see [ErrWentBack].
 	ErrRemoved = errors.New("locked: the node's keys were removed or overwritten")
 	// ErrUnhealthy says that the node's check failed.
 	ErrUnhealthy = errors.New("locked: the node's check failed")

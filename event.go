@@ -21,7 +21,8 @@ const (
 	EventVacant
 	// EventRefresh: this node is elected, and its lease was renewed and verified.
 	EventRefresh
-	// EventPing: the elected node, whoever that is, is confirmed to be alive. It comes at least every half TTL.
+	// EventPing: the elected node, whoever that is, is confirmed to be alive. It comes at least every half TTL,
+	// as long as etcd answers promptly.
 	EventPing
 	// EventError: something went wrong, and is being retried; Cause says what. It comes once, and again when the cause is
 	// another one or after etcd has meanwhile done what it is asked.

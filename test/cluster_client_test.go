@@ -32,7 +32,7 @@ type clientSettings struct{ Endpoint, Path, Key string }
 // processes, and was read before what it reports on.
 type report struct {
 	At       time.Duration
-	What     string // "asked", "wrote", "ended"
+	What     string // "asked", "wrote", "ended", "deselected"
 	Selected bool   // of asked: what IsSelected said
 	Token    int64  // of the term
 	Error    string // of wrote: why it failed
@@ -56,6 +56,7 @@ func runClient() error {
 	}
 	r := &reporter{out: json.NewEncoder(os.Stdout)}
 	go r.ask(n)
+	go r.listen(n.Events(ctx))
 	if err := n.Lead(ctx, func(ctx context.Context, term *locked.Term) error { return r.work(ctx, term, s.Key) }); err != context.Canceled {
 		return err
 	}
@@ -83,6 +84,18 @@ func (r *reporter) ask(n *locked.Node) {
 	}
 }
 
+// listen reports when, by its event, a term has ended.
+func (r *reporter) listen(events <-chan locked.Event) {
+	for e := range events {
+		if e.Kind == locked.EventDeselect {
+			r.write(report{At: reading(e.At), What: "deselected", Token: e.Token})
+		}
+	}
+}
+
+// reading is what the clock has shown at a time of the wall clock.
+func reading(at time.Time) time.Duration { return clock.System{}.Now() - time.Since(at) }
+
 // work is what the client does while it leads.
 func (r *reporter) work(ctx context.Context, term *locked.Term, key string) error {
 	var ending sync.WaitGroup
@@ -103,6 +116,20 @@ func (r *reporter) work(ctx context.Context, term *locked.Term, key string) erro
 			return err
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Law 11: the README's programs end soon after one Ctrl-C also when etcd is a process that was stopped.
+func TestReadmeEndsWithEtcdStopped(t *testing.T) {
+	t.Parallel()
+	for recipe, program := range buildRecipes(t) {
+		t.Run(recipe, func(t *testing.T) {
+			t.Parallel()
+			c := startClusterWith(t, 1, 0)
+			etcd := c.Members[0]
+			endsAtOnce(t, program, etcd.Addr(), etcd.Process().Pause)
+			etcd.Process().Resume()
+		})
 	}
 }
 
@@ -133,6 +160,7 @@ func stopClient(t *testing.T, e *etcdServer, path string, round int) bool {
 	}
 	defer l.Close(context.Background())
 	next := candidateFor(t, l, path, "next", time.Minute)
+	events := listen(t, next)
 	start(t, next)
 
 	p.Pause()
@@ -160,6 +188,11 @@ func stopClient(t *testing.T, e *etcdServer, path string, round int) bool {
 	}
 	if wrote.Error != locked.ErrNotLeader.Error() {
 		t.Errorf("law 4: the first write after the stop: %q, want %q", wrote.Error, locked.ErrNotLeader)
+	}
+	told := reports.await("the event of that", func(r report) bool { return r.What == "deselected" })
+	selected := events.await(locked.EventSelect)
+	if from := reading(selected.At); told.At > from {
+		t.Errorf("law 9: by their events two led at once, for %v", told.At-from)
 	}
 	late := end.At - resumed
 	asks := 0 // it asks every millisecond, unless the machine holds it up

@@ -52,7 +52,7 @@ func TestStaleReadIndexDeceivesARead(t *testing.T) {
 // staleRounds makes rounds that can show an overlap, and counts those that have shown one.
 func staleRounds(t *testing.T, n int, config func(*clientv3.Config), enough func(overlaps int) bool) (longest time.Duration, overlaps int) {
 	notShort(t)
-	c := startClusterWith(t, staleElection)
+	c := startClusterWith(t, clusterSize, staleElection)
 	for i, tries := 0, 0; i < n && !enough(overlaps); tries++ {
 		if tries == 5*n+10 {
 			t.Fatal("hardly any round could show anything")

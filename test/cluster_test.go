@@ -28,11 +28,11 @@ func runMember() error { return cluster.RunMember(os.Stdin, os.Stdout) }
 // startCluster starts a cluster that ends with the test, and waits until it has a leader.
 func startCluster(t testing.TB) *etcdCluster {
 	t.Helper()
-	return startClusterWith(t, 0)
+	return startClusterWith(t, clusterSize, 0)
 }
 
-// startClusterWith has another election timeout than etcd's own, unless that is 0.
-func startClusterWith(t testing.TB, election time.Duration) *etcdCluster {
+// startClusterWith has so many members, and another election timeout than etcd's own, unless that is 0.
+func startClusterWith(t testing.TB, size int, election time.Duration) *etcdCluster {
 	t.Helper()
 	program, err := etcdtest.Program() // which may have to be built
 	if err != nil {
@@ -42,9 +42,9 @@ func startClusterWith(t testing.TB, election time.Duration) *etcdCluster {
 	defer cancel()
 	var c *cluster.Cluster
 	if program == nil {
-		c, err = cluster.Start(ctx, clusterSize, role("member"), election)
+		c, err = cluster.Start(ctx, size, role("member"), election)
 	} else {
-		c, err = cluster.StartProgram(ctx, clusterSize, program, election)
+		c, err = cluster.StartProgram(ctx, size, program, election)
 	}
 	if err != nil {
 		t.Fatal(err)

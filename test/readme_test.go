@@ -30,36 +30,48 @@ func TestReadmeEndsAtOnce(t *testing.T) {
 				t.Parallel()
 				e := server(t, etcdserver.Config{})
 				w := newWire(t, e)
-				var out bytes.Buffer
-				cmd := exec.Command(program, w.endpoint())
-				cmd.Stdout, cmd.Stderr = &out, &out
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				ended := make(chan error, 1)
-				go func() { ended <- cmd.Wait() }()
-				t.Cleanup(func() { _ = cmd.Process.Kill() })
-				l := locker(t, e.Endpoint())
-				eventually(t, "the program leads", func() bool {
-					leader, err := l.Leader(t.Context(), "/web")
-					return err == nil && leader.ID == "web-1"
-				})
-				change(e, w)
-				time.Sleep(100 * time.Millisecond) // as somebody does who has seen it
-				interrupted := time.Now()
-				if err := cmd.Process.Signal(os.Interrupt); err != nil {
-					t.Fatal(err)
-				}
-				within(t, ended, "the end of the program")
-				if took := time.Since(interrupted); took > locked.DefaultRequestTimeout+time.Second+lateness {
-					t.Errorf("it ended after %v\n%s", took, out.String())
-				}
+				endsAtOnce(t, program, w.endpoint(), func() { change(e, w) })
 				if state == "gone" { // what it has left is there again
 					e.soiled = true
 					e.start()
 				}
 			})
 		}
+	}
+}
+
+// endsAtOnce runs a program until it leads, lets something happen to etcd, and interrupts it.
+func endsAtOnce(t *testing.T, program, endpoint string, change func()) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command(program, endpoint)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	l, err := locked.New(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the program leads", func() bool {
+		leader, err := l.Leader(t.Context(), "/web")
+		return err == nil && leader.ID == "web-1"
+	})
+	if err := l.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	change()
+	time.Sleep(100 * time.Millisecond) // as somebody does who has seen it
+	interrupted := time.Now()
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	within(t, ended, "the end of the program")
+	if took := time.Since(interrupted); took > locked.DefaultRequestTimeout+time.Second+lateness {
+		t.Errorf("it ended after %v\n%s", took, out.String())
 	}
 }
 

@@ -252,7 +252,7 @@ func (c *Candidate) fresh() string {
 
 // report tells the user of a stranger at PATH, once for each of its writes.
 func (c *Candidate) report(v *View, out []Action) []Action {
-	if c.foreign == v.Path.Mod {
+	if c.foreign == v.Path.Mod || !v.strange() {
 		return out
 	}
 	c.foreign = v.Path.Mod

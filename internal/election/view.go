@@ -35,6 +35,7 @@ type View struct {
 	PathRevision int64 // at which Path was so
 	Path         Key
 	TermRevision int64 // of the last change of Term that the view was told of
+	former       int64 // ModRevision of the last term that has ended, and of PATH if that was left behind
 
 	opened int64   // the watch tells what came after this revision
 	early  []batch // what it told before the view was as new as that
@@ -53,6 +54,10 @@ func (v *View) Exact() bool { return v.TermRevision <= v.PathRevision && v.PathR
 func (v *View) Barred() bool {
 	return !v.Term.Exists() && v.Path.Exists() && v.PathRevision >= v.TermRevision
 }
+
+// strange reports whether PATH is not what the last term has left behind, as when its key was deleted by hand: that one is repaired
+// by whoever was elected, or ends with its lease.
+func (v *View) strange() bool { return v.Path.Mod != v.former }
 
 // Head is the first candidate in the queue, if any.
 func (v *View) Head() Key {
@@ -109,6 +114,9 @@ func (v *View) Reset(path string, revision int64, changes []Change) {
 		v.Path, v.PathRevision = fresh.Path, revision
 	}
 	if revision >= v.Revision {
+		if v.Term.Exists() && !fresh.Term.Exists() {
+			v.former = v.Term.Mod
+		}
 		v.Revision, v.TermRevision = revision, revision
 		v.Term, v.Queue, v.Transfer = fresh.Term, fresh.Queue, fresh.Transfer
 	}
@@ -179,6 +187,7 @@ func (v *View) putTerm(key Key, deletion bool) {
 	case !deletion:
 		v.Term = key
 	case v.Term.Nonce == key.Nonce: // a handover deletes the old term in the revision that puts the new one
+		v.former = v.Term.Mod
 		v.Term = Key{}
 	}
 	v.TermRevision = v.Revision

@@ -83,6 +83,9 @@ func (k *packer) view(v *View) {
 	k.rev(v.Revision)
 	k.rev(v.PathRevision)
 	k.rev(v.TermRevision)
+	if !v.Term.Exists() {
+		k.rev(v.former)
+	}
 	k.key(v.Term)
 	k.key(v.Transfer)
 	k.key(v.Path)

@@ -18,6 +18,8 @@ type heartbeat struct {
 	every    time.Duration // 0 while it stands still
 	revision int64         // of the last beat; 0 if it failed
 	asked    time.Duration // reading of the clock when progress was asked for at that revision
+	slow     bool          // the last one was not answered in half the time that there is between two
+	wasSlow  bool          // nor the one before
 }
 
 const (
@@ -61,10 +63,14 @@ func (all *Watches) beats() {
 			sample = w
 		}
 	}
+	if all.beat.revision == 0 {
+		all.beat.slow = true
+	}
 	all.beat.revision, all.beat.every = 0, 0
 	all.Pace()
 	if sample != nil {
-		all.host.Spawn(func() { all.askProgress(sample) })
+		every := all.beat.every
+		all.host.Spawn(func() { all.askProgress(sample, every) })
 	}
 }
 
@@ -80,15 +86,15 @@ func (s *stream) laggard(revision int64) *Watch {
 	return nil
 }
 
-// askProgress asks etcd for its revision, and then all streams for their progress.
-func (all *Watches) askProgress(w *Watch) {
+// askProgress asks etcd for its revision, and then all streams for their progress. So much time is between two beats.
+func (all *Watches) askProgress(w *Watch, every time.Duration) {
 	ctx, cancel := context.WithTimeout(all.host.Context, all.conn.timeout)
 	defer cancel()
 	options := []clientv3.OpOption{clientv3.WithCountOnly()}
 	if w.prefix {
 		options = append(options, clientv3.WithPrefix())
 	}
-	sent := all.conn.past.mark()
+	sent, begun := all.conn.past.mark(), all.host.Clock.Now()
 	resp, err := all.conn.kv.Get(ctx, w.key, options...)
 	if err != nil {
 		all.host.Log.Debug("revision not read", "key", w.key, "error", err)
@@ -99,12 +105,18 @@ func (all *Watches) askProgress(w *Watch) {
 		if all.conn.past.isOver(sent) {
 			return
 		}
-		all.beat.revision, all.beat.asked = resp.Header.Revision, all.host.Clock.Now()
+		now := all.host.Clock.Now()
+		all.beat.revision, all.beat.asked = resp.Header.Revision, now
+		all.beat.slow, all.beat.wasSlow = now-begun > every/2, all.beat.slow
 		for s := range all.open {
 			s.out.Post(progressRequest)
 		}
 	})
 }
+
+// steady reports whether etcd has answered promptly of late. One that was stopped and goes on has keys of leases whose time is
+// over, until it has looked for those.
+func (all *Watches) steady() bool { return !all.beat.slow && !all.beat.wasSlow }
 
 var progressRequest = &etcdserverpb.WatchRequest{
 	RequestUnion: &etcdserverpb.WatchRequest_ProgressRequest{ProgressRequest: &etcdserverpb.WatchProgressRequest{}},

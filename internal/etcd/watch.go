@@ -23,7 +23,8 @@ type Follower interface {
 	Opened(revision int64)
 	// Changed is what has changed at one revision.
 	Changed(revision int64, changes []election.Change)
-	// Current says that all was told up to a revision that etcd was at when the heart beat last.
+	// Current says that all was told up to a revision that etcd was at when the heart beat last, and that it has answered promptly
+	// then and the time before.
 	Current()
 	// Refused is why etcd refuses the watch, which is asked for again.
 	Refused(err error)
@@ -141,7 +142,7 @@ func (w *Watch) progressed(revision int64) {
 		return
 	}
 	w.got = max(w.got, revision)
-	if beat := w.all.beat.revision; beat != 0 && revision >= beat {
+	if beat := w.all.beat.revision; beat != 0 && revision >= beat && w.all.steady() {
 		w.follower.Current()
 	}
 }

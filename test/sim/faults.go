@@ -95,6 +95,16 @@ var Faults = []Fault{
 	{"waiter's lease revoked", func(a *Arena, _ *Member) { a.RevokeWaiting() }},
 	{"deposed", func(a *Arena, m *Member) { restore := m.Link.Depose(a.TTL); a.Pause(3); restore() }},
 	{"loop stands still", func(_ *Arena, m *Member) { m.StandStill(3 * m.a.TTL) }},
+	{"gone back", func(a *Arena, m *Member) {
+		b := Backup{}
+		if a.Rand().IntN(2) == 0 {
+			b = a.BackUp()
+			a.Pause(2)
+			m.Bounce()
+		}
+		a.GoBack(b, time.Duration(a.Rand().Int64N(int64(2*a.TTL))))
+		a.Pause(3)
+	}},
 	{"restart", func(a *Arena, m *Member) { a.Restart(time.Duration(a.Rand().Int64N(int64(2 * a.TTL)))) }},
 }
 
