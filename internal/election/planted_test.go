@@ -86,12 +86,12 @@ var planted = []bug{
 		"law 3",
 	},
 	{
-		"an audit does not ask who owns a key", "two and any two faults",
+		"a sweep does not ask who owns a key", "two and any two faults",
 		[]edit{{"sweep.go", "k.Lease == lease && !owned(k.Nonce)", "k.Lease == lease"}},
 		"law 2",
 	},
 	{
-		"an audit takes the PATH of who does not know yet that it was elected", "two, stops, deletions by hand and audits",
+		"a sweep takes the PATH of who does not know yet that it was elected", "two, stops, deletions by hand and sweeps",
 		[]edit{{"candidate.go", "return c.place == Queued && v.Revision < revision", "return false"}},
 		"law 2",
 	},

@@ -35,7 +35,7 @@ var searches = []config{
 	{name: "two and any two faults", procs: 2, entered: true, all: 2, of: of(2, anything...)},
 	{name: "two, stops, transfers and lost answers", procs: 2, entered: true, all: 3, of: of(1, transfer, stop, lose)},
 	{name: "two, stops, new leases and lost answers", procs: 2, entered: true, all: 3, of: of(1, fresh, stop, lose)},
-	{name: "two, stops, deletions by hand and audits", procs: 2, entered: true, all: 3, of: of(1, stop, hand, sweep)},
+	{name: "two, stops, deletions by hand and sweeps", procs: 2, entered: true, all: 3, of: of(1, stop, hand, sweep)},
 	{name: "two enter, and requests arrive twice", procs: 2, lag: 1, all: 2, of: of(1, twice, stop, hand, transfer)},
 	{name: "two and their work", procs: 2, entered: true, guarded: true, all: 2, of: of(2, stop, work, transfer, hand)},
 	{name: "three and any fault", procs: 3, entered: true, all: 1, of: of(1, anything...)},
