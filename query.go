@@ -56,11 +56,12 @@ func (l *Locker) Candidates(ctx context.Context, path string) ([]Candidate, erro
 }
 
 // Elections asks etcd who is elected at each path that begins with the prefix, in the order of the paths. An empty prefix
-// asks for all. It reads every key below the prefix, a thousand at a time, all at one revision; if that is compacted meanwhile
-// it begins anew, a few times.
+// asks for all. It reads every key below the prefix, a thousand at a time, all at one revision; if that is compacted meanwhile,
+// or etcd goes back, it begins anew, a few times.
 func (l *Locker) Elections(ctx context.Context, prefix string) (all []Leader, err error) {
 	for range listings {
-		if all, err = l.elections(ctx, prefix); !errors.Is(err, rpctypes.ErrCompacted) {
+		all, err = l.elections(ctx, prefix)
+		if !errors.Is(err, rpctypes.ErrCompacted) && !errors.Is(err, rpctypes.ErrFutureRev) {
 			break
 		}
 	}

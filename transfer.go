@@ -129,9 +129,9 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	if err := t.keep(ctx); err != nil {
 		return false, t.failed(ctx, err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watch := t.l.etcd.Follow(ctx, election.Prefix(t.path))
+	watch := t.l.etcd.Follow(watching, election.Prefix(t.path))
 	if _, ok := <-watch; !ok {
 		return false, t.lost(ctx)
 	}
@@ -146,17 +146,24 @@ func (t *transfer) attempt(ctx context.Context, view *election.View, successor s
 	if !r.Succeeded { // somebody was faster: look again
 		return false, ctx.Err()
 	}
-	return t.wait(ctx, watch, view.Term, r.Revision, successor)
+	done, err = t.wait(ctx, cancel, watch, view.Term, r.Revision, successor)
+	if watching.Err() != nil { // the request has vanished with its lease
+		t.lease = 0
+	}
+	return done, err
 }
 
-// wait watches until the request was obeyed, refused, or overtaken, and has it kept alive meanwhile.
-func (t *transfer) wait(ctx context.Context, watch clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
+// wait watches until the request was obeyed, refused, or overtaken, and has it kept alive meanwhile. Over ends the watch: it is
+// called when the request has vanished with its lease, as in an etcd that has gone back, which no watch might tell.
+func (t *transfer) wait(ctx context.Context, over func(), watch clientv3.WatchChan, from election.Key, revision int64, successor string) (bool, error) {
 	limited, cancel := context.WithCancel(ctx)
 	var keeping sync.WaitGroup
 	keeping.Add(1)
 	go func() {
 		defer keeping.Done()
-		t.keepAlive(limited)
+		if t.keepAlive(limited) {
+			over()
+		}
 	}()
 	defer keeping.Wait()
 	defer cancel()
@@ -171,16 +178,22 @@ func (t *transfer) wait(ctx context.Context, watch clientv3.WatchChan, from elec
 	return false, t.lost(ctx)
 }
 
-// keepAlive renews the lease of the request until ctx ends. Each attempt may take as long as there is between two.
-func (t *transfer) keepAlive(ctx context.Context) {
+// keepAlive renews the lease of the request until ctx ends, or until the lease is gone. Each attempt may take as long as there is
+// between two.
+func (t *transfer) keepAlive(ctx context.Context) (gone bool) {
 	const every = transferTTL / 3
 	for clock.Pause(ctx, every); ctx.Err() == nil; clock.Pause(ctx, every) {
 		limited, cancel := context.WithTimeout(ctx, every)
-		if err := t.l.etcd.KeepAlive(limited, t.lease); err != nil && ctx.Err() == nil {
+		err := t.l.etcd.KeepAlive(limited, t.lease)
+		cancel()
+		switch {
+		case etcd.Gone(err):
+			return true
+		case err != nil && ctx.Err() == nil:
 			t.l.log.Warn("transfer request not kept alive", "path", t.path, "error", err)
 		}
-		cancel()
 	}
+	return false
 }
 
 // judge tells from events after the request what became of it, if anything did. Again says that the leader has begun

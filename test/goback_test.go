@@ -127,3 +127,33 @@ func TestLaw2EtcdGoesBack(t *testing.T) {
 		a.AwaitSettled()
 	})
 }
+
+// A transfer whose request was lost with its etcd looks again, instead of waiting for what nobody will do.
+func TestTransferInAnEtcdThatGoesBack(t *testing.T) {
+	t.Parallel()
+	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
+		a.StartAll()
+		a.AwaitSettled()
+		leader := a.Leader()
+		leader.Link.CutDown() // it does not hear of the request
+		client, _ := a.LockedClient("somebody", nil)
+		l, err := locked.NewFromClient(client)
+		a.NoError(err)
+		answered := make(chan error, 1)
+		go func() { answered <- l.Transfer(context.Background(), a.Path, "") }()
+		time.Sleep(time.Second)
+		a.GoBack(sim.Backup{}, 0)
+		leader.Link.Heal()
+		leader.Link.Reset()
+		select {
+		case err := <-answered:
+			if err != nil && !errors.Is(err, locked.ErrNoLeader) && !errors.Is(err, locked.ErrNoCandidate) {
+				a.T.Error(err)
+			}
+		case <-time.After(time.Minute):
+			a.T.Error("the transfer waits for ever")
+		}
+		a.NoError(l.Close(context.Background()))
+		a.AwaitSettled()
+	})
+}
