@@ -19,6 +19,9 @@ type interceptor struct {
 	prefix  string
 	seconds int64         // TTL of a lease
 	term    atomic.Uint64 // the raft term of the last answer
+
+	mu   sync.Mutex
+	seen pb.ResponseHeader // the latest revision that etcd has told, and its cluster
 }
 
 const (
@@ -29,7 +32,7 @@ const (
 
 func (b *interceptor) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if r, ok := reply.(*pb.DeleteRangeResponse); ok && b.rule == "verify" && b.term.Load() != 0 {
-		r.Header = &pb.ResponseHeader{RaftTerm: b.term.Load()}
+		r.Header = b.header()
 		return nil
 	}
 	if txn, ok := req.(*pb.TxnRequest); ok {
@@ -58,6 +61,16 @@ func (b *interceptor) reply(reply any) {
 		h.GetHeader().RaftTerm = 1
 	}
 	b.term.Store(h.GetHeader().RaftTerm)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen.ClusterId, b.seen.Revision = h.GetHeader().ClusterId, max(b.seen.Revision, h.GetHeader().Revision)
+}
+
+// header is one that goes with all that etcd has told.
+func (b *interceptor) header() *pb.ResponseHeader {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return &pb.ResponseHeader{ClusterId: b.seen.ClusterId, Revision: b.seen.Revision, RaftTerm: b.term.Load()}
 }
 
 // request gives the transaction that is sent instead of one that was asked for.
@@ -103,16 +116,13 @@ func (b *interceptor) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grp
 	if method == watchMethod && b.rule == "watch" {
 		return &hushed{s}, nil
 	}
-	if method != renewalMethod {
-		return s, nil
-	}
-	if b.rule == "renewal" {
+	if method == renewalMethod && b.rule == "renewal" {
 		return &answering{ClientStream: s, b: b, asked: make(chan *pb.LeaseKeepAliveRequest, 100)}, nil
 	}
 	return &lying{s, b}, nil
 }
 
-// lying is a stream of renewals whose answers are changed.
+// lying is a stream whose answers are changed, and noted.
 type lying struct {
 	grpc.ClientStream
 	b *interceptor
