@@ -1,6 +1,7 @@
 package locked
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -45,4 +46,24 @@ func waitingCandidate(t *testing.T, path string, revision int64) *election.Candi
 		t.Fatalf("it does not wait: %+v", c)
 	}
 	return c
+}
+
+// Renewals are counted by lease: of two that are renewed in turns, each is listed after every second renewal of its own.
+func TestEachLeaseIsSwept(t *testing.T) {
+	listings := 0
+	l := &Locker{leases: etcd.NewLeases(nil, etcd.Host{Spawn: func(func()) { listings++ }}, nil)}
+	g := &leaseGroup{l: l, proven: map[int64]int{}}
+	var got []int
+	for range 4 {
+		for _, le := range []*election.Lease{{ID: 1}, {ID: 2}} {
+			before := listings
+			g.listing = false // the last one was answered
+			if g.sweepAfter(le); listings > before {
+				got = append(got, int(le.ID))
+			}
+		}
+	}
+	if want := []int{1, 2, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("swept %v, want %v", got, want)
+	}
 }
