@@ -127,7 +127,7 @@ func TestReadmeEndsWithEtcdStopped(t *testing.T) {
 			t.Parallel()
 			c := startClusterWith(t, 1, 0)
 			etcd := c.Members[0]
-			endsAtOnce(t, program, etcd.Addr(), etcd.Process().Pause)
+			endsAtOnce(t, recipe, program, etcd.Addr(), etcd.Process().Pause)
 			etcd.Process().Resume()
 		})
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/samcday/locked"
 	"github.com/samcday/locked/internal/server/etcdserver"
 )
@@ -30,7 +32,7 @@ func TestReadmeEndsAtOnce(t *testing.T) {
 				t.Parallel()
 				e := server(t, etcdserver.Config{})
 				w := newWire(t, e)
-				endsAtOnce(t, program, w.endpoint(), func() { change(e, w) })
+				endsAtOnce(t, recipe, program, w.endpoint(), func() { change(e, w) })
 				if state == "gone" { // what it has left is there again
 					e.soiled = true
 					e.start()
@@ -41,7 +43,7 @@ func TestReadmeEndsAtOnce(t *testing.T) {
 }
 
 // endsAtOnce runs a program until it leads, lets something happen to etcd, and interrupts it.
-func endsAtOnce(t *testing.T, program, endpoint string, change func()) {
+func endsAtOnce(t *testing.T, recipe, program, endpoint string, change func()) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.Command(program, endpoint)
@@ -52,17 +54,12 @@ func endsAtOnce(t *testing.T, program, endpoint string, change func()) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	l, err := locked.New(endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := dial(t, clientv3.Config{Endpoints: []string{endpoint}})
+	done := map[string]string{"node": "/web", "lead": "/jobs/owner"}[recipe] // what it has put in the end
 	eventually(t, "the program leads", func() bool {
-		leader, err := l.Leader(t.Context(), "/web")
-		return err == nil && leader.ID == "web-1"
+		got, err := client.Get(t.Context(), done)
+		return err == nil && len(got.Kvs) > 0
 	})
-	if err := l.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
 	change()
 	time.Sleep(100 * time.Millisecond) // as somebody does who has seen it
 	interrupted := time.Now()
