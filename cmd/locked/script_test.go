@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +32,9 @@ func TestMain(m *testing.M) {
 	commands := map[string]func(){"locked": main}
 	maps.Copy(commands, programs)
 	maps.Copy(signals, moreSignals)
+	if signal.Ignored(syscall.SIGHUP) && commands[filepath.Base(os.Args[0])] == nil { // as nohup leaves it: children must not inherit that
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	_ = goflag.Set("test.parallel", "3") // most scripts wait most of the time; what the command line says comes later
 	testscript.Main(m, commands)
 }
