@@ -108,6 +108,7 @@ func (r *reporter) work(ctx context.Context, term *locked.Term, key string) erro
 
 // Law 2, and law 4: when it goes on it is not selected, and its writes are refused.
 func TestLaw2ClientStopped(t *testing.T) {
+	t.Parallel()
 	notShort(t)
 	e := server(t, etcdserver.Config{})
 	for i, tries := 0, 0; i < *rounds; tries++ {
