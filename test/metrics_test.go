@@ -15,6 +15,7 @@ import (
 )
 
 func TestMetrics(t *testing.T) {
+	notShort(t)
 	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,7 @@ func TestRestartWithinTTL(t *testing.T) {
 // Laws 2 and 8: etcd is away for longer than the TTL. The leader steps down by itself, before its lease could end, and
 // somebody leads again when etcd is back, without a call. All are candidates again.
 func TestRestartAfterTTL(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
 	l := locker(t, e.Endpoint())
@@ -192,6 +193,7 @@ func TestShortDisconnects(t *testing.T) {
 // An etcd that was replaced by an empty one says so little that candidates would wait for ever without a word: all who listen
 // are told what is wrong.
 func TestEtcdGoesBack(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := server(t, etcdserver.Config{DataDir: t.TempDir()})
 	for range 50 {
