@@ -23,7 +23,7 @@ var Releases = []Release{
 	{"3.5.35", "the newest of 3.5: who renews a lease must be allowed to", true, false},
 	{"3.6.8", "the last of 3.6 to renew a lease for whoever asks", true, false},
 	{"3.6.16", "the newest of 3.6", true, false},
-	{"3.7.3", "the newest, and the one built in; here as a process", true, false},
+	{"3.7.3", "the newest, and the one built in; here as a process", false, false},
 }
 
 // older reports whether a version such as 3.5.6 is before another one.
