@@ -37,8 +37,7 @@ func newStage(ctx context.Context, dir, revision string) (*stage, error) {
 	}
 	s.env = append(
 		os.Environ(), "GOPATH="+filepath.Join(dir, "gopath"), "GOMODCACHE="+filepath.Join(dir, "gopath", "pkg", "mod"), "GOBIN=",
-		// What is built without the names of folders is found again in the build cache, by the next run.
-		"GOWORK=off", "GOFLAGS=-mod=mod -trimpath", "GONOSUMDB="+library,
+		"GOWORK=off", "GOFLAGS=-mod=mod", "GONOSUMDB="+library,
 		// What this machine has downloaded before need not come from afar again.
 		"GOPROXY=file://"+proxy+",file://"+filepath.Join(cache, "cache", "download")+","+proxies,
 	)
