@@ -94,6 +94,7 @@ func guarded(t *testing.T, users map[string][]permission) *etcdServer {
 // Nodes whose user may do no more than the documented role allows lead, wait, change their values, hand over and crash as
 // any others. Tokens that expire all the time cost no leadership.
 func TestAuth(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := guarded(t, map[string][]permission{"elector": electionPermissions("/p")})
 	const ttl = 20 * time.Second // longer than any hitch of the machine

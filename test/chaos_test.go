@@ -24,11 +24,13 @@ func inArenas(t *testing.T, n int, f func(a *sim.Arena)) {
 
 // All laws at once, under faults of every kind.
 func TestLawsUnderFaults(t *testing.T) {
+	t.Parallel()
 	inArenas(t, length(8, 2), func(a *sim.Arena) { a.UnderFaults(sim.Faults, 150) })
 }
 
 // The lease of a leader is revoked by hand, too. Then two may believe to lead: that is the one thing that is given up.
 func TestLawsUnderRevocations(t *testing.T) {
+	t.Parallel()
 	notShort(t)
 	revoked := sim.Fault{Name: "lease revoked", Do: func(a *sim.Arena, m *sim.Member) {
 		if a.Rand().IntN(2) == 0 {

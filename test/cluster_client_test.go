@@ -135,6 +135,7 @@ func TestReadmeEndsWithEtcdStopped(t *testing.T) {
 
 // Law 2, and law 4: when it goes on it is not selected, and its writes are refused.
 func TestLaw2ClientStopped(t *testing.T) {
+	t.Parallel()
 	notShort(t)
 	e := server(t, etcdserver.Config{})
 	for i, tries := 0, 0; i < *rounds; tries++ {

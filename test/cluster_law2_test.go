@@ -56,12 +56,14 @@ type holder struct {
 
 // An etcd leader that was merely stopped, for longer than the TTL.
 func TestLaw2EtcdLeaderPaused(t *testing.T) {
+	t.Parallel()
 	testLeaderFaults(t, leaderFault{pause: pausedTTL + 2500*time.Millisecond})
 }
 
 // An etcd leader that cannot reach its peers when it goes on, while clients reach it. In every second round that is before
 // the leases of those who know no other member have run out.
 func TestLaw2EtcdLeaderPausedAndCutOff(t *testing.T) {
+	t.Parallel()
 	testLeaderFaults(t,
 		leaderFault{pause: pausedTTL - 600*time.Millisecond, cutOff: 4 * time.Second},
 		leaderFault{pause: pausedTTL + 2500*time.Millisecond, cutOff: 4 * time.Second})

@@ -86,6 +86,7 @@ func TestLeaseMissedOnce(t *testing.T) {
 // Law 13: no lease outlives the loop that would have to tell of its end. When that stands still, the work is told to end in time,
 // and somebody else is elected.
 func TestLaw13LoopStandsStill(t *testing.T) {
+	t.Parallel()
 	sim.InArena(t, 5*time.Second, 2, func(a *sim.Arena) {
 		works := map[*sim.Member]*atomic.Int64{} // how much of it goes on
 		ctx, cancel := context.WithCancel(context.Background())
@@ -146,6 +147,7 @@ func (s stuckHandler) WithGroup(string) slog.Handler             { return s }
 
 // A log handler that never returns changes nothing about any election.
 func TestStuckLogHandler(t *testing.T) {
+	t.Parallel()
 	sim.Run(t, func(s *sim.Sim) {
 		stuck := stuckHandler{make(chan struct{})}
 		defer close(stuck.free)
@@ -271,6 +273,7 @@ func TestStallIsSeenWithLongTTL(t *testing.T) {
 
 // A Lead in a long outage keeps nothing of each of its attempts.
 func TestLeadInLongOutage(t *testing.T) {
+	t.Parallel()
 	sim.InArena(t, 5*time.Second, 1, func(a *sim.Arena) {
 		m := a.Members[0]
 		r := m.Link.Slow(sim.ByMethod("Txn"), 100*time.Hour).Always() // it gets a lease, and never hears what became of its entry
@@ -334,6 +337,7 @@ var soak = flag.Duration("soak", 0, "how much simulated time TestSoak takes, suc
 
 // After many outages nothing is left of them: goroutines, maps and memory are as they were after the first one.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	notShort(t)
 	apart := 20 * time.Minute // at most; half of it on average
 	if *long || *soak > 0 {

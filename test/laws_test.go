@@ -43,6 +43,7 @@ func TestLaw5FirstComeFirstServed(t *testing.T) {
 
 // Law 2: a leader that is cut off from etcd stops believing before anybody else begins.
 func TestLaw2CutOffLeader(t *testing.T) {
+	t.Parallel()
 	cuts := map[string]func(*sim.Link){"both": (*sim.Link).Cut, "up": (*sim.Link).CutUp, "down": (*sim.Link).CutDown, "severed": (*sim.Link).Sever}
 	for name, cut := range cuts {
 		t.Run(name, func(t *testing.T) {
@@ -65,6 +66,7 @@ func TestLaw2CutOffLeader(t *testing.T) {
 
 // Law 2: replies that were held up and come one by one prolong nothing.
 func TestLaw2DrippedReplies(t *testing.T) {
+	t.Parallel()
 	sim.InArena(t, 5*time.Second, 3, func(a *sim.Arena) {
 		a.StartAll()
 		for range 20 {
@@ -101,6 +103,7 @@ func TestLaw2Suspend(t *testing.T) {
 
 // Law 8: a started node is a candidate again after any outage, without help.
 func TestLaw8ItComesBack(t *testing.T) {
+	t.Parallel()
 	faults := map[string]func(a *sim.Arena, m *sim.Member){
 		"cut":         func(a *sim.Arena, m *sim.Member) { m.Link.Cut(); time.Sleep(time.Minute); m.Link.Heal() },
 		"reset":       func(a *sim.Arena, m *sim.Member) { m.Link.Reset() },
@@ -211,6 +214,7 @@ func TestLaw6NoGap(t *testing.T) {
 // Law 9: what a subscriber hears is true and in order while watches break, lag and are compacted away; a change that was
 // in etcd's history when the watch came back is not missed.
 func TestLaw9HonestEvents(t *testing.T) {
+	t.Parallel()
 	sim.Run(t, func(s *sim.Sim) {
 		a := sim.NewArena(s, "/race", 5*time.Second)
 		a.Clean = true
@@ -255,6 +259,7 @@ func TestLaw9HonestEvents(t *testing.T) {
 
 // Law 10: a leader's death costs a constant number of write transactions, however many wait.
 func TestLaw10NoHerd(t *testing.T) {
+	t.Parallel()
 	sim.InArena(t, 5*time.Second, 40, func(a *sim.Arena) {
 		a.StartAll()
 		for range 5 {
@@ -372,6 +377,7 @@ func TestFencedTxnIsOneRequest(t *testing.T) {
 
 // Closing a locker hands over many elections in each request, not one by one, and nobody sees a path empty.
 func TestCloseHandsOverTogether(t *testing.T) {
+	t.Parallel()
 	const elections = 500
 	sim.InArena(t, 10*time.Second, 2, func(a *sim.Arena) {
 		var successors []*locked.Node

@@ -14,6 +14,7 @@ import (
 )
 
 func TestMetrics(t *testing.T) {
+	notShort(t)
 	e := server(t, etcdserver.Config{})
 	l := locker(t, e.Endpoint())
 	const ttl = 20 * time.Second // longer than any hitch of the machine

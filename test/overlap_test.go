@@ -315,6 +315,7 @@ var leaderChanges = flag.Int("changes", 0, "how many leader changes TestLaw2And4
 // Laws 2, 3 and 4 over ten thousand leader changes, about half of them by faults: no two believers at a time, and a counter
 // behind the fence from which nothing is lost. They are ten thousand with -long.
 func TestLaw2And4TenThousandChanges(t *testing.T) {
+	t.Parallel()
 	changes := length(10_000, 100)
 	if *leaderChanges > 0 {
 		changes = *leaderChanges
@@ -347,6 +348,7 @@ func TestLaw2And4TenThousandChanges(t *testing.T) {
 
 // The test above can fail: etcd's own Election does, under the same faults.
 func TestEtcdElectionOverlaps(t *testing.T) {
+	t.Parallel()
 	notShort(t)
 	sim.Run(t, func(s *sim.Sim) {
 		tr := &trial{Sim: s}
@@ -368,6 +370,7 @@ func TestEtcdElectionOverlaps(t *testing.T) {
 // Law 4 where law 2 cannot be kept: the leases of leaders are revoked by hand, and they do not hear of it. Two believe, what
 // they write without a fence is lost, and nothing is lost that is behind one.
 func TestLaw4LeasesRevoked(t *testing.T) {
+	t.Parallel()
 	sim.Run(t, func(s *sim.Sim) {
 		tr := &trial{Sim: s, revokes: true}
 		tr.history = s.UncheckedHistory("ours")

@@ -19,6 +19,7 @@ import (
 
 // Law 11: the README's programs end soon after one Ctrl-C, whatever has become of etcd.
 func TestReadmeEndsAtOnce(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	recipes := buildRecipes(t)
 	for state, change := range map[string]func(e *etcdServer, w wire){

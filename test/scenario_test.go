@@ -17,6 +17,7 @@ import (
 
 // The seed's first scenario: a single lock.
 func TestSingleLock(t *testing.T) {
+	notShort(t)
 	t.Parallel()
 	e := server(t, etcdserver.Config{})
 	n := candidateFor(t, locker(t, e.Endpoint()), "/master", "node1", 20*time.Second)

@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +32,10 @@ func TestMain(m *testing.M) {
 	commands := map[string]func(){"locked": main}
 	maps.Copy(commands, programs)
 	maps.Copy(signals, moreSignals)
-	_ = goflag.Set("test.parallel", "3") // most scripts wait most of the time; what the command line says comes later
+	if signal.Ignored(syscall.SIGHUP) && commands[filepath.Base(os.Args[0])] == nil { // as nohup leaves it: children must not inherit that
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
+	_ = goflag.Set("test.parallel", "6") // most scripts wait most of the time; what the command line says comes later
 	testscript.Main(m, commands)
 }
 
@@ -57,6 +62,7 @@ func TestMain(m *testing.M) {
 // $ETCD is an etcd for all scripts: each has a path of its own there. The condition [release] holds where that is another
 // release than the one built in.
 func TestScripts(t *testing.T) {
+	t.Parallel() // the others wait no less
 	s, err := etcdtest.Start(t.Context(), etcdserver.Config{NoFsync: true})
 	if err != nil {
 		t.Fatal(err)

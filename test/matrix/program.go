@@ -24,7 +24,7 @@ var asAlways = []string{}
 
 // Those that take longest come first.
 var programs = []program{
-	{"library", "./test", []string{"-long", "-test.skip=^TestLaw2EtcdLeader|StaleReadIndex"}, asAlways},
+	{"library", "./test", []string{"-long", "-test.skip=^TestLaw2EtcdLeader|StaleReadIndex"}, []string{"-long=false"}},
 	{"agent", "./cmd/internal/agent", nil, asAlways},
 	{"clusters", "./test", []string{"-test.run=^TestLaw2EtcdLeader|StaleReadIndex"}, asAlways},
 	{"command", "./cmd/locked", nil, []string{"-test.skip=^TestRunSuspended$|^TestLaw7RunChaos$"}}, // the one suspends a terminal, the other takes long

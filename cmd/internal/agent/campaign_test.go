@@ -178,6 +178,9 @@ func TestSameIDTwice(t *testing.T) {
 
 // A transfer waits until the old leader can believe nothing any more, or says that it has ended its work.
 func TestTransfer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for many seconds: run it without -short")
+	}
 	t.Parallel()
 	needSharedClock(t)
 	s := newServer(t)
@@ -401,6 +404,9 @@ func TestStanding(t *testing.T) {
 
 // A campaign of which etcd is not there opens, says so, and goes on when it has come.
 func TestCampaignWithoutEtcd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for many seconds: run it without -short")
+	}
 	t.Parallel()
 	s := serverOn(t, testClient(t, "127.0.0.1:1"))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -435,6 +441,9 @@ func TestCampaignWithoutEtcd(t *testing.T) {
 
 // Who leaves is told that it is done only when it is.
 func TestLeaving(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for many seconds: run it without -short")
+	}
 	t.Parallel()
 	cfg := etcdserver.Config{ElectionTimeout: 50 * time.Millisecond, NoFsync: true, DataDir: t.TempDir(), Listen: hitch.Addr(t)}
 	etcd, err := etcdtest.Start(t.Context(), cfg)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	if signal.Ignored(syscall.SIGHUP) { // as nohup leaves it: children must not inherit that
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // else each guard takes a second longer to end with the race detector
 	os.Exit(m.Run())
@@ -269,7 +273,7 @@ func TestExpired(t *testing.T) {
 }
 
 func TestTooLate(t *testing.T) {
-	s := run(t, "echo never", time.Second, fixed(500*time.Millisecond))
+	s := run(t, "echo never", 5*time.Second, fixed(4*time.Second)) // long enough for the guard to say so on a busy machine
 	if r := s.ended(Expired); r.Error == "" {
 		t.Errorf("%+v, want an error", r)
 	}

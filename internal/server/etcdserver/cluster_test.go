@@ -91,6 +91,9 @@ func runAll(t *testing.T, cfgs [3]Config) (servers [3]*Server, endpoints []strin
 // The loss of any member, the leader too, stops nobody; it comes back with what it had. Members speak TLS. In a child, as
 // etcd leaves idle connections between members to the end of the process.
 func TestCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for many seconds: run it without -short")
+	}
 	if child, _ := inChild(t); !child {
 		return
 	}
@@ -121,6 +124,9 @@ func TestCluster(t *testing.T) {
 
 // What a member has voted for must not be forgotten, whenever it was killed.
 func TestMemberKeepsUnfinishedStart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for many seconds: run it without -short")
+	}
 	if child, _ := inChild(t); !child {
 		return
 	}
