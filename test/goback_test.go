@@ -34,8 +34,11 @@ func TestEtcdGoesBack(t *testing.T) {
 						b.Cluster = fmt.Sprint("other", round)
 					}
 					handed := a.Leader()
-					handed.Bounce() // what is known is newer than the backup
+					handed.Bounce() // what all know is newer than the backup
 					a.AwaitSettled()
+					a.Await("all to know that", func() bool {
+						return !slices.ContainsFunc(a.Members, func(m *sim.Member) bool { return m.Node.Leader().Token != a.Leader().Node.Token() })
+					})
 					a.Pause(1)
 					told := wentBack(a)
 					a.GoBack(b, time.Duration(a.Rand().Int64N(int64(2*a.TTL))))

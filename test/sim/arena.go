@@ -69,10 +69,13 @@ func (a *Arena) record(ctx context.Context) {
 			Sleep(ctx, 50*time.Millisecond) // outages are long
 			continue
 		}
-		w := srv.admin.Watch(ctx, a.Path, clientv3.WithPrefix(), clientv3.WithRev(a.readFrom))
+		a.mu.Lock()
+		from, backs := a.readFrom, a.backs
+		a.mu.Unlock()
+		w := srv.admin.Watch(ctx, a.Path, clientv3.WithPrefix(), clientv3.WithRev(from))
 		for resp := range w {
 			for _, e := range resp.Events {
-				a.recorded(e)
+				a.recorded(e, backs)
 			}
 		}
 	}
@@ -85,9 +88,13 @@ func (a *Arena) recordedUpTo() int64 {
 	return a.readFrom - 1
 }
 
-func (a *Arena) recorded(e *clientv3.Event) {
+// recorded takes an event of etcd as it is after it has gone back so many times.
+func (a *Arena) recorded(e *clientv3.Event, backs int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if backs != a.backs {
+		return
+	}
 	n := e.Kv.ModRevision
 	if len(a.etcd) == 0 || a.etcd[len(a.etcd)-1].number != n {
 		a.etcd = append(a.etcd, revision{number: n})

@@ -43,6 +43,9 @@ func (a *Arena) BackUp() Backup {
 // recorded until then is held against the laws, and the record begins anew.
 func (a *Arena) GoBack(b Backup, downFor time.Duration) {
 	a.T.Helper()
+	put, err := a.Admin().Put(context.Background(), a.Path+"/beside", "x")
+	a.NoError(err)
+	a.Await("the record", func() bool { return a.recordedUpTo() >= put.Header.Revision })
 	a.Stop()
 	dir := a.T.TempDir()
 	if b.dir != "" {
