@@ -18,6 +18,7 @@ type heartbeat struct {
 	every    time.Duration // 0 while it stands still
 	revision int64         // of the last beat; 0 if it failed
 	asked    time.Duration // reading of the clock when progress was asked for at that revision
+	asking   bool          // the last one was not answered yet
 	slow     bool          // the last one was not answered in half the time that there is between two
 	wasSlow  bool          // nor the one before
 }
@@ -63,13 +64,14 @@ func (all *Watches) beats() {
 			sample = w
 		}
 	}
-	if all.beat.revision == 0 {
+	if all.beat.asking {
 		all.beat.slow = true
 	}
 	all.beat.revision, all.beat.every = 0, 0
 	all.Pace()
 	if sample != nil {
 		every := all.beat.every
+		all.beat.asking = true
 		all.host.Spawn(func() { all.askProgress(sample, every) })
 	}
 }
@@ -107,7 +109,7 @@ func (all *Watches) askProgress(w *Watch, every time.Duration) {
 		}
 		now := all.host.Clock.Now()
 		all.beat.revision, all.beat.asked = resp.Header.Revision, now
-		all.beat.slow, all.beat.wasSlow = now-begun > every/2, all.beat.slow
+		all.beat.asking, all.beat.slow, all.beat.wasSlow = false, now-begun > every/2, all.beat.slow
 		for s := range all.open {
 			s.out.Post(progressRequest)
 		}

@@ -19,7 +19,7 @@ func clockRate() Finding {
 	}
 	// Tick is the length of a hundredth of a second in microseconds, Freq is in millionths shifted by 16 bits.
 	rate := float64(t.Tick)/1e4*(1+float64(t.Freq)/65536/1e6) - 1
-	f := Finding{"clock", "ok", fmt.Sprintf("corrected by %+.1f millionths; clocks may differ in rate by %.0f %%", rate*1e6, mostDrift*100), ""}
+	f := Finding{"clock", "ok", fmt.Sprintf("the system corrects its rate by %+.1f ppm; clocks may differ in rate by %.0f %%", rate*1e6, mostDrift*100), ""}
 	switch {
 	case math.Abs(rate) > mostDrift/2:
 		f.Status, f.Fix = "fail", "something sets this clock very fast or slow: see adjtimex(8) and the time service"

@@ -18,7 +18,7 @@ import (
 func (x *Examination) quorum(ctx context.Context) (Finding, error) {
 	key := proof
 	if x.Path != "" {
-		key = election.Prefix(x.Path) + "proof"
+		key = election.ProofKey(x.Path)
 	}
 	began := time.Now()
 	err := x.commits(ctx, key)
